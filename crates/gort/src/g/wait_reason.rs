@@ -1,0 +1,85 @@
+//! Why a goroutine is parked, in the words of Go's dumps where Go has one.
+
+/// What a parked goroutine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitReason {
+    /// Nothing: the goroutine runs or is about to.
+    None,
+    /// `gort::park`.
+    Park,
+    /// `gort::sleep`.
+    Sleep,
+    /// A descriptor to become readable (or a connection to arrive).
+    Read,
+    /// A descriptor to become writable (or a connection to be made).
+    Write,
+    /// Another reader of the same descriptor.
+    ReadLock,
+    /// Another writer of the same descriptor.
+    WriteLock,
+    /// `close` of a descriptor that others use.
+    Close,
+    /// `JoinHandle::join`.
+    Join,
+    /// The end of a `scope`.
+    Scope,
+    /// A change of the number of Ps.
+    Resize,
+    /// A blocking section that was full.
+    Blocking,
+}
+
+impl WaitReason {
+    const ALL: [Self; 12] = [
+        Self::None,
+        Self::Park,
+        Self::Sleep,
+        Self::Read,
+        Self::Write,
+        Self::ReadLock,
+        Self::WriteLock,
+        Self::Close,
+        Self::Join,
+        Self::Scope,
+        Self::Resize,
+        Self::Blocking,
+    ];
+
+    /// The reason stored as `raw`; unknown numbers read as [`WaitReason::None`].
+    pub(crate) fn from_raw(raw: u8) -> Self {
+        Self::ALL.get(usize::from(raw)).copied().unwrap_or(Self::None)
+    }
+
+    /// The words a dump prints.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::None => "waiting",
+            Self::Park => "park",
+            Self::Sleep => "sleep",
+            Self::Read => "IO wait, read",
+            Self::Write => "IO wait, write",
+            Self::ReadLock => "IO wait, another reader",
+            Self::WriteLock => "IO wait, another writer",
+            Self::Close => "IO wait, close",
+            Self::Join => "join",
+            Self::Scope => "scope wait",
+            Self::Resize => "procs resize",
+            Self::Blocking => "blocking section",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WaitReason;
+
+    #[test]
+    fn every_reason_survives_its_number() {
+        for (raw, reason) in WaitReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, raw);
+            assert_eq!(WaitReason::from_raw(raw as u8), reason);
+        }
+        assert_eq!(WaitReason::from_raw(200), WaitReason::None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Accepting, and what to do when there is no room for another connection.
+//!
+//! Out of descriptors or memory, accept fails while the connection stays in the queue, and no event will tell when there is room again. So it
+//! is tried again after a pause of 5 ms, then twice as long each time, up to a second. The pause is a wait on the listener's reading side: a
+//! deadline or a close ends it. Whoever else accepts on this listener queues meanwhile, so there is one such pause for each listener.
+//!
+//! The kernel asks for a free fd number before it looks for a connection. So that a listener without a connection waits for one, and does not
+//! knock every second in a process that is full, the queue is looked at before a failure counts.
+//!
+//! Source: Go `net/http` (the pauses).
+
+use super::Socket;
+use super::op::Held;
+use crate::netpoll::Side;
+use crate::sys::clock;
+use crate::sys::raw::Errno;
+use crate::sys::socket as sys;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::panic::Location;
+
+const FIRST_PAUSE_NS: u64 = 5_000_000;
+const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
+
+impl Socket {
+    /// Takes a connection. `no_room` is told each time a connection must wait because the process or the system has no room for it.
+    pub(crate) fn accept(
+        &self,
+        site: &'static Location<'static>,
+        no_room: impl Fn(&io::Error),
+    ) -> io::Result<(OwnedFd, SocketAddr)> {
+        let me = crate::spawn::wait_record();
+        let mut held = Held::take(self.desc(), Side::Read, me, site)?;
+        let mut pause_ns = FIRST_PAUSE_NS;
+        loop {
+            let error = match held.run(super::socket::counted(me, accept)) {
+                Err(error) if is_no_room(&error) && !held.is_nonblocking() => error,
+                outcome => return outcome,
+            };
+            no_room(&error);
+            held.pause(clock::now_ns().saturating_add(pause_ns))?;
+            pause_ns = (pause_ns * 2).min(LONGEST_PAUSE_NS);
+        }
+    }
+}
+
+fn accept(fd: i32) -> Result<(OwnedFd, SocketAddr), Errno> {
+    match sys::accept(fd) {
+        // The peer gave up while it was in the queue; the next one may be fine.
+        Err(Errno::CONNABORTED) => Err(Errno::INTR),
+        Err(Errno::MFILE | Errno::NFILE) if sys::poll(fd, libc::POLLIN, Some(0)) == Ok(0) => Err(Errno::AGAIN),
+        outcome => outcome,
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

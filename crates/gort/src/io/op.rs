@@ -1,0 +1,232 @@
+//! One operation on one side of a descriptor, from the lock of the side to its result.
+//!
+//! 1. Take the side; another reader (writer) may be at it.
+//! 2. Look at the deadline, before any I/O: an expired one fails even if data waits.
+//! 3. Clear the readiness, then try the call. An event that comes later sets it again, so none is lost.
+//! 4. It would block: arm the deadline's timer and park. The commit refuses if the side was touched since step 3; go to 2.
+//!
+//! Events, deadlines that change, timers and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
+//! nothing to tell apart and nothing to count.
+
+use crate::g::{G, WaitReason};
+use crate::netpoll::{Desc, Half, Side};
+use crate::sched;
+use crate::sys::clock;
+use crate::sys::raw::Errno;
+use crate::timer::{NEVER, Target};
+use gort_lockfree::fd_mutex::Lock;
+use gort_lockfree::side_word::Try;
+use std::io;
+use std::panic::Location;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// The error of every operation on a descriptor that lets no more users in: it was closed, or never registered.
+#[cold]
+pub(super) fn closed(desc: &Desc) -> io::Error {
+    // Relaxed: set before anybody else knew the descriptor, if at all.
+    match Errno(desc.refused.load(Relaxed)) {
+        Errno(0) => io::Error::new(io::ErrorKind::NotConnected, "the socket was closed"),
+        why => refused(why),
+    }
+}
+
+/// The error of a descriptor that the poller did not take.
+fn refused(why: Errno) -> io::Error {
+    let hint = match why.0 {
+        libc::ENOSPC => ", the limit on watched descriptors: raise /proc/sys/fs/epoll/max_user_watches",
+        libc::EPERM => ": it is no socket",
+        _ => "",
+    };
+    let why = io::Error::from(why);
+    io::Error::new(why.kind(), format!("cannot watch the descriptor with epoll: {why}{hint}"))
+}
+
+/// A side that is ours, with a reference to the descriptor.
+pub(super) struct Held {
+    pub(super) desc: &'static Desc,
+    pub(super) half: &'static Half,
+    pub(super) me: &'static G,
+    side: Side,
+    reason: WaitReason,
+    site: &'static Location<'static>,
+    /// When this call times out by the side's timeout; 0 until it is known.
+    timeout_at_ns: u64,
+}
+
+impl Held {
+    /// Takes `side` of `desc`, waiting for whoever has it.
+    #[inline]
+    pub(super) fn take(
+        desc: &'static Desc,
+        side: Side,
+        me: &'static G,
+        site: &'static Location<'static>,
+    ) -> io::Result<Self> {
+        if !me.is_thread() {
+            if sched::perturb::is_on() {
+                sched::perturb::maybe_yield(me);
+            }
+            sched::checkpoint(me);
+        }
+        let (reason, waits) = match side {
+            Side::Read => (WaitReason::Read, WaitReason::ReadLock),
+            Side::Write => (WaitReason::Write, WaitReason::WriteLock),
+        };
+        let half = desc.side(side);
+        let mut timeout_at_ns = 0;
+        loop {
+            match desc.users.lock(side) {
+                Lock::Acquired => return Ok(Self { desc, half, me, side, reason, site, timeout_at_ns }),
+                Lock::Closed => return Err(closed(desc)),
+                Lock::Wait => {
+                    // The wait for our turn counts. It needs no timer: whoever is before us began earlier, so times out earlier.
+                    if timeout_at_ns == 0 {
+                        timeout_at_ns = timeout_from_now(half);
+                    }
+                    wait_in_queue(half, me, waits, desc.fd(), site);
+                }
+            }
+        }
+    }
+
+    /// Runs `call` until it does something else than `WouldBlock`.
+    #[inline]
+    pub(super) fn run<R>(&mut self, mut call: impl FnMut(i32) -> Result<R, Errno>) -> io::Result<R> {
+        loop {
+            let deadline_ns = self.check_deadline()?;
+            match self.half.word.begin_try() {
+                Try::Closed => return Err(closed(self.desc)),
+                Try::Drained => {}
+                Try::Go => match call(self.desc.fd()) {
+                    Ok(result) => return Ok(result),
+                    Err(Errno::AGAIN) => {}
+                    Err(Errno::INTR) => continue,
+                    Err(error) => return Err(error.into()),
+                },
+            }
+            self.wait(deadline_ns)?;
+        }
+    }
+
+    /// The deadline that holds now; an error if it has passed.
+    #[inline]
+    fn check_deadline(&self) -> io::Result<u64> {
+        // Acquire: pairs with `Socket::set_deadline`'s store, which a kick follows.
+        let deadline_ns = match self.half.deadline_ns.load(Acquire) {
+            0 => NEVER,
+            deadline_ns => deadline_ns,
+        };
+        let deadline_ns = match self.timeout_at_ns {
+            0 => deadline_ns,
+            timeout_at_ns => deadline_ns.min(timeout_at_ns),
+        };
+        if deadline_ns != NEVER && clock::now_ns() >= deadline_ns {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(deadline_ns)
+    }
+
+    /// Waits until `until_ns` with the side held: for a call that is to be tried again although no event will say when. Ends earlier if the
+    /// deadline comes, the descriptor is closed, or waiting is forbidden.
+    pub(super) fn pause(&mut self, until_ns: u64) -> io::Result<()> {
+        loop {
+            let deadline_ns = self.check_deadline()?;
+            // Takes the readiness, which loses nothing: the call follows.
+            if self.half.word.begin_try() == Try::Closed {
+                return Err(closed(self.desc));
+            }
+            if clock::now_ns() >= until_ns || self.is_nonblocking() {
+                return Ok(());
+            }
+            self.park_until(deadline_ns.min(until_ns));
+        }
+    }
+
+    /// The user wants `WouldBlock` instead of waits.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        // Relaxed: whoever is about to park is kicked after a change, and the kick orders it.
+        self.desc.nonblocking.load(Relaxed)
+    }
+
+    /// Parks until the side has changed, unless the user wants no waits.
+    fn wait(&mut self, deadline_ns: u64) -> io::Result<()> {
+        if self.is_nonblocking() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.timeout_at_ns == 0 {
+            self.timeout_at_ns = timeout_from_now(self.half);
+        }
+        self.park_until(match self.timeout_at_ns {
+            0 => deadline_ns,
+            timeout_at_ns => deadline_ns.min(timeout_at_ns),
+        });
+        Ok(())
+    }
+
+    /// Parks until the side has changed or the time has come.
+    fn park_until(&mut self, until_ns: u64) {
+        if until_ns != NEVER {
+            let target = Target::descriptor(self.desc, self.side);
+            sched::park::arm(self.me, &self.half.timer, target, until_ns);
+        }
+        let word = &self.half.word;
+        sched::park(self.me, self.reason, self.desc.fd() as usize, self.site, |me| word.commit(me.address() as u64));
+        if until_ns != NEVER {
+            self.half.timer.clear();
+        }
+    }
+}
+
+/// When a call that begins now times out; 0 without a timeout.
+fn timeout_from_now(half: &Half) -> u64 {
+    // Relaxed: a setting; a change takes effect for the next call.
+    match half.timeout_ns.load(Relaxed) {
+        0 => 0,
+        timeout_ns => clock::now_ns().saturating_add(timeout_ns),
+    }
+}
+
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {
+        let unlock = self.desc.users.unlock(self.side);
+        if unlock.wake {
+            release_queue(self.half, 1);
+        }
+        if unlock.last {
+            super::socket::finish(self.desc);
+        }
+    }
+}
+
+/// Waits for a permit of the side's queue.
+#[cold]
+fn wait_in_queue(half: &'static Half, me: &'static G, reason: WaitReason, fd: i32, site: &'static Location<'static>) {
+    sched::park(me, reason, fd as usize, site, |me| {
+        let mut queue = half.queue.lock();
+        if queue.permits > 0 {
+            queue.permits -= 1;
+            return false;
+        }
+        queue.waiters.push(me);
+        true
+    });
+}
+
+/// Gives `count` permits to the side's queue.
+#[cold]
+pub(super) fn release_queue(half: &'static Half, count: u32) {
+    for _ in 0..count {
+        let waiter = {
+            let mut queue = half.queue.lock();
+            let waiter = queue.waiters.pop();
+            if waiter.is_none() {
+                queue.permits += 1;
+            }
+            waiter
+        };
+        if let Some(waiter) = waiter {
+            sched::ready(waiter);
+        }
+    }
+}

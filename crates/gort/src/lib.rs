@@ -1,0 +1,65 @@
+//! gort: goroutines for Rust. Code that looks blocking and scales like async.
+//!
+//! A program writes `stream.read(&mut buf)?` in straight lines and starts a goroutine for each connection; a runtime in the manner of Go's runs
+//! hundreds of thousands of them on a handful of threads. There is no `async`, and any synchronous crate works inside a goroutine.
+//!
+//! ```no_run
+//! use gort::net::TcpListener;
+//! use std::io::{Read, Write};
+//!
+//! #[gort::main]
+//! fn main() -> std::io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:7000")?;
+//!     for stream in listener.incoming() {
+//!         let mut stream = stream?;
+//!         gort::go(move || -> std::io::Result<()> {
+//!             let mut buf = [0; 4096];
+//!             loop {
+//!                 match stream.read(&mut buf)? {
+//!                     0 => return Ok(()),
+//!                     n => stream.write_all(&buf[..n])?,
+//!                 }
+//!             }
+//!         });
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - [`go`], [`Builder`], [`scope`], [`JoinHandle`]: as `std::thread`, for goroutines. They work from any thread; the runtime starts by itself.
+//! - [`net`]: TCP with std's types and methods, plus deadlines.
+//! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
+//! - [`runtime`]: configuration, metrics, a dump of all goroutines.
+//! - [`alloc`]: the allocator that `#[gort::main]` installs.
+//!
+//! Everything that waits parks the goroutine, and blocks the thread when it is called on a plain one.
+
+pub mod alloc;
+mod blocking;
+mod config;
+mod dump;
+mod g;
+mod io;
+pub mod net;
+mod netpoll;
+mod prim;
+pub mod runtime;
+mod sched;
+mod spawn;
+mod stack;
+mod sys;
+mod testing;
+mod timer;
+
+pub use blocking::blocking;
+pub use gort_macros::{main, test};
+pub use spawn::{
+    Builder, Goroutine, GoroutineId, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go, lock_os_thread,
+    park, park_timeout, scope, sleep, unlock_os_thread, yield_now,
+};
+
+/// What the macros expand to. Not for anybody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::testing::{Options, TestOptions, main, test};
+}

@@ -1,0 +1,380 @@
+//! A TCP connection: making it, reading, writing, ending it.
+
+mod convert;
+mod settings;
+
+use super::resolve::{first_success, resolve};
+use super::{Shutdown, SocketAddr, ToSocketAddrs};
+use crate::io::Socket;
+use crate::netpoll::Side;
+use crate::sys::raw::Errno;
+use crate::sys::socket as sys;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::AsRawFd;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+/// A TCP connection, as [`std::net::TcpStream`].
+///
+/// It reads and writes through [`Read`] and [`Write`], which are there for `&TcpStream` too, so that goroutines can share it. Dropping it closes
+/// the connection.
+///
+/// # Examples
+/// ```
+/// use gort::net::{TcpListener, TcpStream};
+/// use std::io::{Read, Write};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let addr = listener.local_addr()?;
+/// let server = gort::go(move || -> std::io::Result<()> {
+///     let (mut stream, _) = listener.accept()?;
+///     stream.write_all(b"hello")
+/// });
+/// let mut text = String::new();
+/// TcpStream::connect(addr)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// server.join().unwrap()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct TcpStream {
+    socket: Socket,
+}
+
+/// An address behind others gets at least this long, if the deadline allows.
+const LEAST_PER_ADDRESS: Duration = Duration::from_secs(2);
+
+impl TcpStream {
+    /// Connects to the first of the addresses that accepts.
+    ///
+    /// Parks until the connection stands or has failed. Names are resolved by the system, in a section marked as blocking.
+    ///
+    /// # Errors
+    /// If the name cannot be resolved; or one that names every address tried and why it failed, of the last failure's kind, with the last failure
+    /// as its source. `ConnectionRefused`: nobody listens there.
+    ///
+    /// # Examples
+    /// ```
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// let stream = gort::net::TcpStream::connect(addr)?;
+    /// assert_eq!(stream.peer_addr()?, addr);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
+        let site = Location::caller();
+        first_success("connect to", resolve(&addr)?, |addr| Self::connect_to(&addr, None, site))
+    }
+
+    /// Connects to `addr`, and gives up after `timeout`.
+    ///
+    /// # Errors
+    /// `TimedOut`, not before the time is up; `InvalidInput` for a zero timeout; else as [`TcpStream::connect`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// let stream = gort::net::TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
+    /// # drop(stream);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn connect_timeout(addr: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        let site = Location::caller();
+        if timeout.is_zero() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "cannot set a 0 duration timeout"));
+        }
+        // A time that no clock can show never comes.
+        let deadline = Instant::now().checked_add(timeout);
+        first_success("connect to", std::iter::once(*addr), |addr| Self::connect_to(&addr, deadline, site))
+    }
+
+    /// Connects to the first of the addresses that accepts, and gives up at `deadline`.
+    ///
+    /// Each address gets an equal share of the time that is left, but 2 seconds at least. The resolution of a name is not cut short, and counts.
+    ///
+    /// # Errors
+    /// `TimedOut`, not before the deadline; else as [`TcpStream::connect`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let addr = listener.local_addr()?;
+    /// let stream = gort::net::TcpStream::connect_deadline(addr, Instant::now() + Duration::from_secs(5))?;
+    /// # drop(stream);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn connect_deadline<A: ToSocketAddrs>(addr: A, deadline: Instant) -> io::Result<Self> {
+        let site = Location::caller();
+        let addrs: Vec<_> = resolve(&addr)?.collect();
+        let mut left = addrs.len() as u32;
+        first_success("connect to", addrs.into_iter(), |addr| {
+            let now = Instant::now();
+            let share = (deadline.saturating_duration_since(now) / left).max(LEAST_PER_ADDRESS);
+            left -= 1;
+            let until =
+                if left == 0 { deadline } else { now.checked_add(share).map_or(deadline, |until| until.min(deadline)) };
+            Self::connect_to(&addr, Some(until), site)
+        })
+    }
+
+    fn connect_to(addr: &SocketAddr, deadline: Option<Instant>, site: &'static Location<'static>) -> io::Result<Self> {
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let fd = sys::tcp_socket(addr)?;
+        // Before it is registered: epoll reports a socket without a connection as hung up.
+        let is_under_way = match sys::connect(fd.as_raw_fd(), addr) {
+            Ok(()) => false,
+            Err(Errno::INPROGRESS | Errno::INTR) => true,
+            Err(error) => return Err(error.into()),
+        };
+        let is_plain_tcp = sys::protocol_is_plain_tcp(fd.as_raw_fd());
+        let socket = Socket::new(fd, is_plain_tcp, true)?;
+        if is_under_way {
+            if deadline.is_some() {
+                socket.set_deadline(Side::Write, deadline)?;
+            }
+            // A second connect tells what has become of the first.
+            socket.write(site, |fd| match sys::connect(fd, addr) {
+                Ok(()) | Err(Errno::ISCONN) => Ok(()),
+                Err(Errno::INPROGRESS | Errno::ALREADY) => Err(Errno::AGAIN),
+                Err(error) => Err(error),
+            })?;
+            if deadline.is_some() {
+                socket.set_deadline(Side::Write, None)?;
+            }
+        }
+        Ok(Self { socket })
+    }
+
+    pub(super) fn from_socket(socket: Socket) -> Self {
+        Self { socket }
+    }
+
+    /// Receives without taking the bytes out: the next read gives them again.
+    ///
+    /// Parks as a read does.
+    ///
+    /// # Errors
+    /// As a read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+    /// # listener.accept()?.0.write_all(b"hi")?;
+    /// let mut first = [0];
+    /// assert_eq!(stream.peek(&mut first)?, 1);
+    /// let mut again = [0];
+    /// stream.read_exact(&mut again)?;
+    /// assert_eq!(first, again);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.socket.with_fd(|_| Ok(0));
+        }
+        self.socket.read_other(Location::caller(), |fd| sys::recv(fd, buf, libc::MSG_PEEK))
+    }
+
+    /// Ends reading, writing or both for everybody who has this connection, clones included.
+    ///
+    /// Parked readers get `Ok(0)`, parked writers `BrokenPipe`; after `Shutdown::Write` the peer reads what was sent, and then the end.
+    ///
+    /// # Errors
+    /// `NotConnected` if the connection is gone or was closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use gort::net::Shutdown;
+    /// # use std::io::{Read, Write};
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+    /// # let (mut peer, _) = listener.accept()?;
+    ///
+    /// stream.shutdown(Shutdown::Write)?;
+    /// assert_eq!(peer.read(&mut [0; 8])?, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.with_fd(|fd| sys::shutdown(fd, how))
+    }
+
+    /// Closes the connection, also for the others who share this value: their calls under way end with an error, and so does every later one.
+    ///
+    /// Returns when the last of those calls has let go, so the fd is closed then; unless it was lent out by
+    /// [`as_fd`](std::os::fd::AsFd::as_fd), which keeps it open until this value is dropped, or a clone has another fd for the same connection.
+    /// Dropping the value does the same, but cannot happen while others use it.
+    ///
+    /// # Errors
+    /// `NotConnected` if it was closed before.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{ErrorKind, Read};
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+    ///
+    /// gort::scope(|s| {
+    ///     let reader = s.spawn(|| (&stream).read(&mut [0; 8]));
+    ///     stream.close()?;
+    ///     assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::NotConnected);
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn close(&self) -> io::Result<()> {
+        self.socket.close(Location::caller())
+    }
+
+    /// A second value for the same connection, with an fd of its own: closing one leaves the other usable.
+    ///
+    /// It begins with this one's timeouts, deadlines and mode; from then on each has its own, whereas std's clones share them. What the kernel
+    /// keeps (options, what [`shutdown`](TcpStream::shutdown) did) is shared. Sharing one value is cheaper: all methods take `&self`.
+    ///
+    /// # Errors
+    /// If the process has no descriptor left.
+    ///
+    /// # Examples
+    /// ```
+    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let clone = stream.try_clone()?;
+    /// drop(stream);
+    /// assert_eq!(clone.peer_addr()?, listener.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.socket.try_clone().map(Self::from_socket)
+    }
+}
+
+/// The kernel moves no more at once (`MAX_RW_COUNT`), so that a longer buffer would always look as if it had been filled in part.
+const MOST_AT_ONCE: usize = 0x7fff_f000;
+
+impl Read for &TcpStream {
+    #[inline]
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return self.socket.with_fd(|_| Ok(0));
+        }
+        self.socket.read(buf.len().min(MOST_AT_ONCE), Location::caller(), |fd| sys::recv(fd, buf, 0))
+    }
+
+    #[track_caller]
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let wanted: usize = bufs.iter().take(sys::MAX_PIECES).map(|buf| buf.len()).sum();
+        if wanted == 0 {
+            return self.socket.with_fd(|_| Ok(0));
+        }
+        self.socket.read(wanted.min(MOST_AT_ONCE), Location::caller(), |fd| sys::recv_vectored(fd, bufs))
+    }
+
+    // As std's, but a dump shows the caller's line.
+    #[track_caller]
+    fn read_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.read(buf)? {
+                0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "failed to fill whole buffer")),
+                n => buf = &mut buf[n..],
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.socket.write(Location::caller(), |fd| sys::send(fd, buf))
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket.write(Location::caller(), |fd| sys::send_vectored(fd, bufs))
+    }
+
+    // As std's, but a dump shows the caller's line.
+    #[track_caller]
+    fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.write(buf)? {
+                0 => return Err(io::Error::new(io::ErrorKind::WriteZero, "failed to write whole buffer")),
+                n => buf = &buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Does nothing: nothing is kept back.
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    #[inline]
+    #[track_caller]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buf)
+    }
+
+    #[track_caller]
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
+
+    #[track_caller]
+    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
+        (&*self).read_exact(buf)
+    }
+}
+
+impl Write for TcpStream {
+    #[inline]
+    #[track_caller]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self).write(buf)
+    }
+
+    #[track_caller]
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
+    }
+
+    #[track_caller]
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        (&*self).write_all(buf)
+    }
+
+    /// Does nothing: nothing is kept back.
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("TcpStream");
+        if let Ok(addr) = self.local_addr() {
+            f.field("addr", &addr);
+        }
+        if let Ok(peer) = self.peer_addr() {
+            f.field("peer", &peer);
+        }
+        f.field("fd", &self.socket).finish()
+    }
+}

@@ -1,0 +1,12 @@
+//! The netpoller: descriptors, and turning kernel events into lists of goroutines to ready.
+//!
+//! It knows no P and no M. Who polls, and when, is the scheduler's business (`sched::idle`, `sched::sysmon`).
+
+mod desc;
+mod poll;
+mod slab;
+
+pub(crate) use desc::{Desc, Half};
+pub(crate) use gort_lockfree::fd_mutex::Side;
+pub(crate) use poll::{Batch, Netpoll};
+pub(crate) use slab::{allocate, is_any_in_use, release};

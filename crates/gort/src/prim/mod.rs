@@ -1,0 +1,5 @@
+//! Small tools that everything above uses and that know nothing of goroutines.
+
+pub(crate) mod late;
+pub(crate) mod lock;
+pub(crate) mod rng;

@@ -1,0 +1,278 @@
+//! The runtime as a whole: how many processors, which mode, what it has done.
+//!
+//! There is one for each process. It starts on first use, from any thread; [`Builder`] configures it before that, `GORT_*` environment
+//! variables at any rate:
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask |
+//! | `GORT_MAX_THREADS` | most threads that run goroutines | 10000 |
+//! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
+//! | `GORT_PANIC` | `report` or `abort` | `report` |
+//! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
+//! | `GORT_PERTURB` | rare interleavings on demand: `yield`, `steal`, `move`, `wake` | none |
+//! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
+//! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
+//! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
+//! | `GORT_MODE` | `auto`, `migrating` | `auto` |
+//!
+//! A wrong value is refused by name.
+
+use crate::g::{Status, registry};
+use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How goroutines are tied to threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// A goroutine may continue on another thread after each wait; its thread-locals follow it.
+    Migrating,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("migrating")
+    }
+}
+
+/// The mode of this process. Starts the runtime.
+///
+/// # Examples
+/// ```
+/// assert_eq!(gort::runtime::mode().to_string(), "migrating");
+/// ```
+#[must_use]
+pub fn mode() -> Mode {
+    start::ensure();
+    Mode::Migrating
+}
+
+/// Settings for the runtime, before it starts.
+///
+/// # Examples
+/// ```
+/// gort::runtime::Builder::new().max_procs(2).start()?;
+/// assert_eq!(gort::runtime::max_procs(), 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a builder does nothing until it starts the runtime"]
+pub struct Builder {
+    wishes: start::Wishes,
+}
+
+impl Builder {
+    /// Default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Processors: goroutines that run at the same time, 1 to 1024.
+    pub fn max_procs(mut self, procs: usize) -> Self {
+        self.wishes.max_procs = Some(procs);
+        self
+    }
+
+    /// The most threads that may run goroutines, those stuck in system calls included: 4 to 16384.
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.wishes.max_threads = Some(threads);
+        self
+    }
+
+    /// Address space of each goroutine's stack in bytes; see [`crate::Builder::stack_size`].
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.wishes.stack_size = Some(bytes);
+        self
+    }
+
+    /// Whether a panic in a goroutine ends the process, where its own builder does not say; `GORT_PANIC` wins.
+    pub fn abort_on_panic(mut self, abort: bool) -> Self {
+        self.wishes.abort_on_panic = Some(abort);
+        self
+    }
+
+    /// Starts the runtime.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a value out of range, `AlreadyExists` if the runtime runs already: it starts by itself when it is first used.
+    pub fn start(self) -> io::Result<()> {
+        if let Some(procs) = self.wishes.max_procs.filter(|procs| !(1..=MAX_PROCS).contains(procs)) {
+            return Err(invalid(format!("max_procs: {procs} is not between 1 and {MAX_PROCS}")));
+        }
+        if let Some(threads) = self.wishes.max_threads.filter(|threads| !(4..=MAX_MS).contains(threads)) {
+            return Err(invalid(format!("max_threads: {threads} is not between 4 and {MAX_MS}")));
+        }
+        if let Some(bytes) = self.wishes.stack_size.filter(|bytes| !(1..=1 << 30).contains(bytes)) {
+            return Err(invalid(format!("stack_size: {bytes} is not between 1 and {}", 1 << 30)));
+        }
+        if !start::start_with(self.wishes) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the gort runtime runs already: start it before anything else uses it",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// The number of processors.
+#[must_use]
+pub fn max_procs() -> usize {
+    start::ensure();
+    // Relaxed: a picture.
+    SCHED.procs.load(Relaxed)
+}
+
+/// Sets the number of processors and returns the number before. Parks the caller until processors beyond the new number are out of use, which
+/// takes up to the slice of a goroutine that does not give way (10 ms).
+///
+/// # Panics
+/// If `procs` is 0 or more than 1024.
+///
+/// # Examples
+/// ```
+/// let before = gort::runtime::set_max_procs(1);
+/// assert_eq!(gort::runtime::max_procs(), 1);
+/// gort::runtime::set_max_procs(before);
+/// ```
+pub fn set_max_procs(procs: usize) -> usize {
+    start::ensure();
+    let before = sched::resize::set_procs(procs);
+    while !sched::resize::is_settled() {
+        crate::sleep(std::time::Duration::from_micros(50));
+    }
+    before
+}
+
+/// The most threads that may run goroutines.
+#[must_use]
+pub fn max_threads() -> usize {
+    start::ensure();
+    sched::fixed().max_threads
+}
+
+/// What the runtime does and has done. Each number is true for the moment at which it was read; they are not read at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Goroutines alive.
+    pub goroutines: u64,
+    /// The most that were alive at once, as far as seen: sampled every 10 ms at least while anything runs, and by each call of [`metrics`].
+    pub goroutines_peak: u64,
+    /// Of those: on a processor.
+    pub running: u64,
+    /// Of those: in a queue.
+    pub runnable: u64,
+    /// Of those: parked.
+    pub waiting: u64,
+    /// Of those: in a section marked as blocking.
+    pub blocking: u64,
+    /// Goroutines ever started.
+    pub created: u64,
+    /// Threads that run goroutines, idle ones included.
+    pub threads: u64,
+    /// The most there were.
+    pub threads_peak: u64,
+    /// Processors.
+    pub procs: u64,
+    /// Processors without a thread.
+    pub procs_idle: u64,
+    /// Successful steals.
+    pub steals: u64,
+    /// Processors given from a stuck thread to another one.
+    pub handoffs: u64,
+    /// Processors taken by the monitor.
+    pub retakes: u64,
+    /// Polls of the network.
+    pub polls: u64,
+    /// Goroutines that polls made ready.
+    pub poll_events: u64,
+    /// Parks.
+    pub parks: u64,
+    /// Yields that had somebody to give way to, or not.
+    pub yields: u64,
+    /// System calls made for reading and writing sockets.
+    pub io_calls: u64,
+    /// Goroutines that continued on another thread because `GORT_PERTURB=move` forced them.
+    pub forced_moves: u64,
+    /// Whether goroutines share their thread's caches of the C allocator.
+    pub malloc_shared: bool,
+    /// Bytes of thread-local storage that each goroutine carries.
+    pub thread_local_bytes: u64,
+}
+
+/// Reads the [`Metrics`]. Walks all goroutines: about 10 ns each.
+///
+/// # Examples
+/// ```
+/// let before = gort::runtime::metrics().created;
+/// gort::go(|| ()).join().unwrap();
+/// assert!(gort::runtime::metrics().created > before);
+/// ```
+#[must_use]
+pub fn metrics() -> Metrics {
+    start::ensure();
+    let mut metrics = Metrics {
+        goroutines: snapshot::goroutines(),
+        threads: snapshot::ms().count() as u64,
+        threads_peak: SCHED.threads_peak.load(Relaxed) as u64,
+        procs: SCHED.procs.load(Relaxed) as u64,
+        procs_idle: u64::from(SCHED.spinning.idle()),
+        handoffs: SCHED.handoffs.load(Relaxed),
+        retakes: SCHED.retakes.load(Relaxed),
+        polls: SCHED.sysmon_polls.load(Relaxed),
+        created: SCHED.created_outside.load(Relaxed),
+        malloc_shared: sched::fixed().identity.has_malloc_words(),
+        thread_local_bytes: sched::fixed().identity.thread_local_bytes() as u64,
+        ..Metrics::default()
+    };
+    metrics.goroutines_peak = SCHED.goroutines_peak.fetch_max(metrics.goroutines, Relaxed).max(metrics.goroutines);
+    for p in snapshot::ps() {
+        let counters = &p.counters;
+        metrics.created += counters.spawned.get();
+        metrics.steals += counters.steals.get();
+        metrics.polls += counters.polls.get();
+        metrics.poll_events += counters.events.get();
+        metrics.parks += counters.parks.get();
+        metrics.yields += counters.yields.get();
+        metrics.forced_moves += counters.moves.get();
+    }
+    metrics.io_calls = snapshot::ms().map(|m| m.io_calls.get()).sum();
+    registry::for_each(|g| {
+        if g.is_thread() {
+            return;
+        }
+        match g.status() {
+            Status::Running | Status::Ending => metrics.running += 1,
+            Status::Runnable => metrics.runnable += 1,
+            Status::Waiting => metrics.waiting += 1,
+            Status::Blocking => metrics.blocking += 1,
+            Status::Free | Status::Done => {}
+        }
+    });
+    metrics
+}
+
+/// Every goroutine as text: id, name, state, what it waits for and since when, where it waits and where it was started. What SIGQUIT prints.
+///
+/// # Examples
+/// ```
+/// let parked = gort::Builder::new().name("waiter".into()).spawn(gort::park)?;
+/// while !gort::runtime::dump().contains("\"waiter\" [park") {
+///     gort::yield_now();
+/// }
+/// parked.goroutine().unpark();
+/// # parked.join().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn dump() -> String {
+    crate::dump::text()
+}

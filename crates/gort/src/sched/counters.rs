@@ -1,0 +1,53 @@
+//! Counters of one P: written by its owner with plain stores, summed by readers.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A number that only one thread at a time raises.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds `more`. Relaxed load and store instead of a read-modify-write: there is one writer, and hand-overs of the P order the writers.
+    #[inline(always)]
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What a P has done.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) spawned: Counter,
+    pub(crate) ended: Counter,
+    pub(crate) parks: Counter,
+    pub(crate) yields: Counter,
+    pub(crate) steals: Counter,
+    pub(crate) polls: Counter,
+    pub(crate) events: Counter,
+    pub(crate) moves: Counter,
+}
+
+impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self {
+            spawned: Counter::new(),
+            ended: Counter::new(),
+            parks: Counter::new(),
+            yields: Counter::new(),
+            steals: Counter::new(),
+            polls: Counter::new(),
+            events: Counter::new(),
+            moves: Counter::new(),
+        }
+    }
+}

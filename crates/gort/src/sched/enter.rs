@@ -1,0 +1,116 @@
+//! The border between user code and the runtime.
+//!
+//! Entering costs a plain increment and a load as long as nobody wants the P. If sysmon has marked the M, the two settle by a
+//! compare-exchange on the P's owner word who has it (`gort_lockfree::owner`); an M that lost puts its goroutine into the global queue, where
+//! some other M finds it, and goes to sleep. The goroutine notices nothing but the time.
+
+use super::m::{Action, M};
+use super::p::P;
+use super::{fixed, run};
+use crate::g::G;
+use crate::sys::fence::Barrier;
+
+/// Proof that the calling goroutine is inside the runtime and that its M owns a P. Ends with [`Inside::leave`].
+#[must_use]
+pub(crate) struct Inside {
+    pub(crate) m: &'static M,
+    pub(crate) p: &'static P,
+}
+
+impl Inside {
+    /// Back to user code.
+    #[inline(always)]
+    pub(crate) fn leave(self) {
+        self.m.stay.leave();
+    }
+}
+
+/// Enters the runtime; waits for a P if ours is gone.
+#[inline(always)]
+pub(crate) fn enter(g: &'static G) -> Inside {
+    loop {
+        // SAFETY: `g` is the goroutine that runs this.
+        let m = unsafe { M::of(g) };
+        if !step_in(m)
+            && let Some(p) = m.p.get()
+        {
+            return Inside { m, p };
+        }
+        if let Some(inside) = enter_slow(m, g) {
+            return inside;
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn enter_slow(m: &'static M, g: &'static G) -> Option<Inside> {
+    if let Some(p) = keep_p(m) {
+        return Some(Inside { m, p });
+    }
+    // In a marked section the mark stays.
+    let before = g.status();
+    // SAFETY: inside the runtime on `m`, nothing is held.
+    unsafe { run::leave(m, g, Action::Requeue) };
+    g.set_status(before);
+    // Resumed by an M with a P, in user code; enter again.
+    None
+}
+
+/// Enters the runtime in order to leave the stack, for which no P is needed.
+#[inline(always)]
+pub(super) fn enter_or_lose(g: &'static G) -> &'static M {
+    // SAFETY: `g` is the goroutine that runs this.
+    let m = unsafe { M::of(g) };
+    if step_in(m) {
+        keep_p(m);
+    }
+    m
+}
+
+/// Settles with sysmon who has the P. `None`: it is gone, or about to be given up.
+#[cold]
+#[inline(never)]
+fn keep_p(m: &'static M) -> Option<&'static P> {
+    let p = m.p.get();
+    let kept = p.and_then(|p| p.owner.renew(m.lease.get()).map(|lease| (p, lease)));
+    m.stay.clear_mark();
+    match kept {
+        Some((p, lease)) => {
+            m.lease.set(lease);
+            // A P beyond the number wanted is given up at the next switch; until then it is as good as any.
+            Some(p)
+        }
+        None => {
+            m.p.set(None);
+            None
+        }
+    }
+}
+
+/// A gort call that does not park gives way here if its goroutine has used up its slice.
+#[inline(always)]
+pub(crate) fn checkpoint(g: &'static G) {
+    // SAFETY: `g` is the goroutine that runs this.
+    if unsafe { M::of(g) }.stay.is_marked() {
+        checkpoint_slow(g);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn checkpoint_slow(g: &'static G) {
+    let inside = enter(g);
+    if inside.p.is_retired() {
+        // SAFETY: inside the runtime on its M, nothing is held.
+        unsafe { run::leave(inside.m, g, Action::Yield) };
+    } else {
+        inside.leave();
+    }
+}
+
+/// True: somebody is after the P. Without membarrier each entry pays a full fence.
+#[inline(always)]
+fn step_in(m: &'static M) -> bool {
+    if fixed().barrier == Barrier::None { m.stay.enter_fenced() } else { m.stay.enter() }
+}

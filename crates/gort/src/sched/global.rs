@@ -1,0 +1,237 @@
+//! What all Ps share, under one lock: the global queue, the idle Ps, the idle Ms.
+//!
+//! The global queue takes what has no P of its own: goroutines made ready by plain threads, those whose P was retaken, half of an
+//! overflowing ring. Every P looks at it every 61st run and when its own queue is empty.
+
+use super::p::P;
+use super::{M, SCHED};
+use crate::g::{G, GList};
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+
+/// Most goroutines that one look takes along.
+const BATCH: usize = 128;
+
+/// See the module.
+pub(crate) struct Central {
+    /// Has room for every record, so that a push never allocates (`g::registry`).
+    queue: VecDeque<&'static G>,
+    idle_ps: *const P,
+    pub(super) idle_p_count: usize,
+    idle_ms: *const M,
+    /// The idle M that sleeps until the earliest timer of an idle P, and that time.
+    pub(super) keeper: *const M,
+    pub(super) keeper_ns: u64,
+    /// Until when the M that blocks in the poller waits; never if none does.
+    pub(super) poll_until_ns: u64,
+}
+
+// SAFETY: the pointers are to Ps and Ms, which are `Sync` and never freed.
+unsafe impl Send for Central {}
+
+impl Central {
+    pub(super) const fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            idle_ps: ptr::null(),
+            idle_p_count: 0,
+            idle_ms: ptr::null(),
+            keeper: ptr::null(),
+            keeper_ns: crate::timer::NEVER,
+            poll_until_ns: crate::timer::NEVER,
+        }
+    }
+
+    pub(super) fn push(&mut self, g: &'static G) {
+        debug_assert!(self.queue.len() < self.queue.capacity());
+        self.queue.push_back(g);
+        self.publish_len();
+    }
+
+    pub(super) fn push_list(&mut self, list: &mut GList) {
+        while let Some(g) = list.pop() {
+            debug_assert!(self.queue.len() < self.queue.capacity());
+            self.queue.push_back(g);
+        }
+        self.publish_len();
+    }
+
+    /// Adds those in `array`.
+    pub(super) fn push_all(&mut self, array: &[&'static G]) {
+        debug_assert!(self.queue.len() + array.len() <= self.queue.capacity());
+        self.queue.extend(array);
+        self.publish_len();
+    }
+
+    /// Takes a goroutine, and a fair share of the others into the ring of `p`.
+    ///
+    /// # Safety
+    /// The caller owns `p`.
+    pub(super) unsafe fn take(&mut self, p: &'static P, share: bool) -> Option<&'static G> {
+        let first = self.queue.pop_front()?;
+        if share {
+            let procs = SCHED.procs.load(Relaxed).max(1);
+            let room = (gort_lockfree::runq::CAP / 2).min(BATCH);
+            for _ in 0..(self.queue.len() / procs).min(room) {
+                let Some(g) = self.queue.pop_front() else { break };
+                // SAFETY: the caller owns the P.
+                if unsafe { p.queue.push(ptr::NonNull::from(g)) }.is_err() {
+                    self.queue.push_front(g);
+                    break;
+                }
+            }
+        }
+        self.publish_len();
+        Some(first)
+    }
+
+    fn publish_len(&self) {
+        // Release: a reader without the lock uses it as a hint only; the lock orders the queue itself.
+        SCHED.global_len.store(self.queue.len(), Release);
+    }
+
+    /// Adds a P that nobody runs.
+    pub(super) fn push_idle_p(&mut self, p: &'static P) {
+        p.link.set(self.idle_ps);
+        self.idle_ps = p;
+        self.idle_p_count += 1;
+        SCHED.spinning.p_idle();
+        // SeqCst: together with the fence in `idle`, pairs with the timer sets' SeqCst publication; too early is harmless.
+        SCHED.idle_next_ns.fetch_min(p.timers.next_ns(), SeqCst);
+    }
+
+    /// Takes an idle P.
+    pub(super) fn pop_idle_p(&mut self) -> Option<&'static P> {
+        // SAFETY: null or a P, and Ps are never freed.
+        let p: &'static P = unsafe { self.idle_ps.as_ref()? };
+        self.idle_ps = p.link.replace(ptr::null());
+        self.idle_p_count -= 1;
+        SCHED.spinning.p_busy();
+        Some(p)
+    }
+
+    /// Takes one idle P that `unwanted` names out of the list.
+    pub(super) fn remove_idle_p(&mut self, unwanted: impl Fn(&P) -> bool) -> Option<&'static P> {
+        let mut from: *const P = ptr::null();
+        let mut at = self.idle_ps;
+        // SAFETY: as in `pop_idle_p`; the links belong to the lock's holder.
+        while let Some(p) = unsafe { at.as_ref() } {
+            let next = p.link.get();
+            if unwanted(p) {
+                // SAFETY: as above.
+                match unsafe { from.as_ref() } {
+                    Some(from) => from.link.set(next),
+                    None => self.idle_ps = next,
+                }
+                p.link.set(ptr::null());
+                self.idle_p_count -= 1;
+                SCHED.spinning.p_busy();
+                return Some(p);
+            }
+            from = at;
+            at = next;
+        }
+        None
+    }
+
+    /// Calls `f` for every idle P.
+    pub(super) fn for_idle_ps(&self, mut f: impl FnMut(&'static P)) {
+        let mut at = self.idle_ps;
+        // SAFETY: as in `pop_idle_p`; the links belong to the lock's holder.
+        while let Some(p) = unsafe { at.as_ref() } {
+            f(p);
+            at = p.link.get();
+        }
+    }
+
+    pub(super) fn push_idle_m(&mut self, m: &'static M) {
+        m.link.set(self.idle_ms);
+        self.idle_ms = m;
+    }
+
+    /// Takes an idle M, one that sleeps rather than the one that polls.
+    pub(super) fn pop_idle_m(&mut self) -> Option<&'static M> {
+        // SAFETY: null or an M, and Ms are never freed.
+        let mut at: &'static M = unsafe { self.idle_ms.as_ref()? };
+        let mut chosen = at;
+        // Relaxed: written under this lock.
+        while chosen.in_poll.load(Relaxed) || ptr::eq(chosen, self.keeper) {
+            // SAFETY: as above.
+            match unsafe { at.link.get().as_ref() } {
+                Some(next) => at = next,
+                None => break,
+            }
+            chosen = at;
+        }
+        self.remove_idle_m(chosen);
+        Some(chosen)
+    }
+
+    /// Takes `m` out of the idle ones; false if somebody was faster.
+    pub(super) fn remove_idle_m(&mut self, m: &'static M) -> bool {
+        let mut from: *const M = ptr::null();
+        let mut at = self.idle_ms;
+        // SAFETY: as in `pop_idle_m`.
+        while let Some(here) = unsafe { at.as_ref() } {
+            if ptr::eq(here, m) {
+                let next = here.link.replace(ptr::null());
+                // SAFETY: as in `pop_idle_m`.
+                match unsafe { from.as_ref() } {
+                    Some(from) => from.link.set(next),
+                    None => self.idle_ms = next,
+                }
+                if ptr::eq(self.keeper, m) {
+                    self.keeper = ptr::null();
+                    self.keeper_ns = crate::timer::NEVER;
+                }
+                return true;
+            }
+            from = at;
+            at = here.link.get();
+        }
+        false
+    }
+
+    /// Until when timers are minded: somebody wakes at this time at the latest.
+    pub(super) fn covered_ns(&self) -> u64 {
+        self.keeper_ns.min(self.poll_until_ns)
+    }
+
+    pub(super) fn has_idle_m(&self) -> bool {
+        !self.idle_ms.is_null()
+    }
+}
+
+/// Makes room for `count` goroutines. Allocates, outside the lock.
+pub(crate) fn reserve(count: usize) {
+    let mut room = VecDeque::with_capacity(count);
+    let mut central = SCHED.central.lock();
+    if central.queue.capacity() < count {
+        room.extend(central.queue.drain(..));
+        std::mem::swap(&mut central.queue, &mut room);
+    }
+    drop(central);
+}
+
+/// Adds a goroutine to the global queue. The caller wakes somebody.
+pub(crate) fn push(g: &'static G) {
+    SCHED.central.lock().push(g);
+}
+
+/// Adds an array to the global queue.
+pub(super) fn push_all(array: &[&'static G]) {
+    SCHED.central.lock().push_all(array);
+}
+
+/// Adds a list to the global queue.
+pub(crate) fn push_list(list: &mut GList) {
+    SCHED.central.lock().push_list(list);
+}
+
+/// True if the global queue is not empty.
+#[inline(always)]
+pub(super) fn has_work() -> bool {
+    // Relaxed: a hint; an M that goes to sleep looks under the lock.
+    SCHED.global_len.load(Relaxed) > 0
+}

@@ -1,0 +1,87 @@
+//! Goroutines locked to their thread.
+//!
+//! A locked goroutine runs on one M only, and that M runs nothing else: while the goroutine waits, the M hands its P on and sleeps. An M that
+//! finds the goroutine in a queue gives it the P (`hand_over`) and looks for another one itself. Two thread switches for each park: that is the
+//! price of the promise, in Go as here.
+
+use super::p::P;
+use super::{M, SCHED, checkpoint, enter, idle};
+use crate::g::G;
+use crate::g::record::LOCKED;
+use crate::sys::futex;
+use std::ptr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Locks the calling goroutine to its M; nested calls count.
+pub(crate) fn lock(g: &'static G) {
+    if g.is_thread() {
+        return;
+    }
+    let depth = g.lock_depth();
+    g.set_lock_depth(depth.checked_add(1).expect("gort::lock_os_thread: nested more than 255 times"));
+    if depth == 0 {
+        let inside = enter(g);
+        g.put(LOCKED, true);
+        inside.m.locked.set(Some(g));
+        inside.leave();
+    }
+}
+
+/// Undoes one [`lock`].
+pub(crate) fn unlock(g: &'static G) {
+    if g.is_thread() || g.lock_depth() == 0 {
+        return;
+    }
+    g.set_lock_depth(g.lock_depth() - 1);
+    if g.lock_depth() == 0 {
+        release(g);
+    }
+    checkpoint(g);
+}
+
+/// Ends the lock whatever its depth: the goroutine's end does so.
+pub(crate) fn release(g: &'static G) {
+    g.set_lock_depth(0);
+    if g.has(LOCKED) {
+        let inside = enter(g);
+        g.put(LOCKED, false);
+        inside.m.locked.set(None);
+        inside.leave();
+    }
+}
+
+/// The M's own goroutine has parked: gives the P away and sleeps until somebody hands one over for it.
+pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
+    if m.spinning.replace(false) {
+        SCHED.spinning.stop_without_work();
+    }
+    match m.p.get() {
+        Some(p) => {
+            idle::release(m, p);
+            idle::handoff_or_idle(p);
+        }
+        // Our goroutine lost its P and was put into the global queue; this M does not look there, so somebody else must.
+        None => idle::wake_for_work(),
+    }
+    // Acquire: pairs with the Release in `hand_over`.
+    while m.locked_turn.load(Acquire) == 0 {
+        futex::wait(&m.locked_turn, 0, None);
+    }
+    // Relaxed: ordered by `locked_turn`, and nobody sets it again before our goroutine is queued again.
+    m.locked_turn.store(0, Relaxed);
+    // SAFETY: `hand_over` stored a P before it set the turn; Ps are never freed.
+    let p = unsafe { &*m.locked_p.load(Relaxed) };
+    idle::adopt(m, p);
+    p
+}
+
+/// `g` belongs to another M: that one gets our P.
+pub(super) fn hand_over(m: &'static M, p: &'static P, g: &'static G) {
+    // SAFETY: a locked goroutine's word names the M it is locked to, and Ms are never freed.
+    let owner = unsafe { &*g.m.load(Relaxed).cast::<M>() };
+    idle::release(m, p);
+    owner.locked_p.store(ptr::from_ref(p).cast_mut(), Relaxed);
+    // Release: publishes the P to `wait_for_turn`.
+    owner.locked_turn.store(1, Release);
+    futex::wake(&owner.locked_turn, 1);
+}

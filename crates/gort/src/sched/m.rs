@@ -1,0 +1,146 @@
+//! M: an OS thread that runs goroutines.
+//!
+//! Three groups of fields: what only the M's own thread touches (plain cells), what sysmon reads (the stay, the current goroutine), and what
+//! others write to wake it.
+
+use super::counters::Counter;
+use super::p::P;
+use crate::g::G;
+use crate::netpoll::Batch;
+use gort_lockfree::owner::{Lease, Stay};
+use std::cell::{Cell, UnsafeCell};
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+
+/// What becomes of the goroutine that has just left its stack.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    /// Nobody left.
+    Nothing,
+    /// To the end of the run queue.
+    Yield,
+    /// To the global queue: its P was taken away.
+    Requeue,
+    /// Runs the commit; parked if that says so, else it goes on.
+    Park(unsafe fn(*mut (), &'static G) -> bool, *mut ()),
+    /// It has ended.
+    End,
+}
+
+/// A machine thread.
+#[repr(align(128))]
+pub(crate) struct M {
+    /// Where its thread is: in the runtime or in user code, and for which time.
+    pub(super) stay: Stay,
+    /// The goroutine on it.
+    pub(super) current: AtomicPtr<G>,
+    /// Its own stack, saved while a goroutine runs.
+    pub(super) rsp: Cell<usize>,
+    /// Its own thread pointer.
+    pub(super) tp: Cell<usize>,
+    /// The P it believes to own; sysmon may have taken it since (`enter`).
+    pub(super) p: Cell<Option<&'static P>>,
+    pub(super) lease: Cell<Lease>,
+    pub(super) left: Cell<Option<&'static G>>,
+    pub(super) action: Cell<Action>,
+    pub(super) spinning: Cell<bool>,
+    /// The goroutine that locked it.
+    pub(super) locked: Cell<Option<&'static G>>,
+    pub(super) batch: UnsafeCell<Batch>,
+    /// Moving average of one goroutine's run, for the estimate of a poll's backlog.
+    pub(super) run_ns: Cell<u64>,
+    pub(super) poll_end_ns: Cell<u64>,
+    pub(super) poll_end_tick: Cell<u32>,
+    /// System calls for sockets. Here and not in the P, which may be gone while they are made.
+    pub(crate) io_calls: Counter,
+
+    pub(crate) id: u32,
+    pub(crate) tid: AtomicU32,
+    /// 1: go on. Set after the fields below.
+    pub(super) wake: AtomicU32,
+    pub(super) handed_p: AtomicPtr<P>,
+    pub(super) handed_spinning: AtomicBool,
+    /// Blocked in the poller rather than on `wake`.
+    pub(super) in_poll: AtomicBool,
+    /// 1: the goroutine that locked this M is due, and `locked_p` is for it.
+    pub(super) locked_turn: AtomicU32,
+    pub(super) locked_p: AtomicPtr<P>,
+    /// The P it runs with, for others to look at.
+    pub(super) p_seen: AtomicPtr<P>,
+    pub(super) link: Cell<*const M>,
+    /// The allocator's magazine of this thread.
+    pub(crate) magazine: UnsafeCell<crate::alloc::Magazine>,
+}
+
+// SAFETY: plain cells are touched by the M's own thread only, but for `link`, which belongs to the holder of the scheduler's lock.
+unsafe impl Sync for M {}
+// SAFETY: as above.
+unsafe impl Send for M {}
+
+impl M {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            stay: Stay::new(),
+            current: AtomicPtr::new(ptr::null_mut()),
+            rsp: Cell::new(0),
+            tp: Cell::new(0),
+            p: Cell::new(None),
+            lease: Cell::new(Lease { m: Lease::NOBODY, epoch: 0 }),
+            left: Cell::new(None),
+            action: Cell::new(Action::Nothing),
+            spinning: Cell::new(false),
+            locked: Cell::new(None),
+            batch: UnsafeCell::new(Batch::new()),
+            run_ns: Cell::new(5_000),
+            poll_end_ns: Cell::new(0),
+            poll_end_tick: Cell::new(0),
+            io_calls: Counter::new(),
+            id,
+            tid: AtomicU32::new(0),
+            wake: AtomicU32::new(0),
+            handed_p: AtomicPtr::new(ptr::null_mut()),
+            handed_spinning: AtomicBool::new(false),
+            in_poll: AtomicBool::new(false),
+            locked_turn: AtomicU32::new(0),
+            locked_p: AtomicPtr::new(ptr::null_mut()),
+            p_seen: AtomicPtr::new(ptr::null_mut()),
+            link: Cell::new(ptr::null()),
+            magazine: UnsafeCell::new(crate::alloc::Magazine::new()),
+        }
+    }
+
+    /// The M that runs `g`.
+    ///
+    /// # Safety
+    /// `g` is the goroutine that calls this.
+    #[inline(always)]
+    pub(crate) unsafe fn of(g: &'static G) -> &'static Self {
+        // SAFETY: a running goroutine's word was set by the M that switched to it; Ms are never freed. Relaxed: same thread.
+        unsafe { &*g.m.load(Relaxed).cast::<Self>() }
+    }
+
+    /// The M's own thread pointer.
+    #[inline(always)]
+    pub(crate) fn thread_pointer(&self) -> usize {
+        self.tp.get()
+    }
+
+    /// The P that the M took last, as seen from another thread.
+    pub(super) fn p_hint(&self) -> Option<&'static P> {
+        // SAFETY: null or a P, and Ps are never freed. Relaxed: a hint.
+        unsafe { self.p_seen.load(Relaxed).as_ref() }
+    }
+
+    /// The goroutine that the M runs, as seen from another thread.
+    pub(super) fn current(&self) -> Option<&'static G> {
+        // SAFETY: null or a record's address, and records are never freed. Relaxed: a hint for sysmon and dumps.
+        unsafe { self.current.load(Relaxed).as_ref() }
+    }
+}
+
+impl std::fmt::Debug for M {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("M").field("id", &self.id).field("tid", &self.tid).finish_non_exhaustive()
+    }
+}

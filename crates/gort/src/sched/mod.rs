@@ -1,0 +1,173 @@
+//! The scheduler: goroutines (G) run on processors (P), and a processor runs on a thread (M).
+//!
+//! ```text
+//!   go(f) ──▶ queue of this P ──▶ run ──▶ park ──▶ some word, list or timer ──▶ ready ──▶ run-next slot or queue ──▶ run …
+//!                 │    ▲                                                            ▲
+//!            full │    │ steal                                     netpoller, timers, other goroutines, plain threads
+//!                 ▼    │
+//!             global queue
+//! ```
+//!
+//! - *park*: a goroutine stops; *ready*: it may run. *sleep*, *wake*: the same for an M. *retake*: sysmon takes a P from an M that has been
+//!   in user code for too long; *handoff*: a P goes from one M to another; *steal*: goroutines go from P to P; *inject*: to the global queue.
+//! - An M runs the loop in `run` on its own stack. A goroutine that parks switches to that stack with its own thread pointer still set; the
+//!   loop picks the next goroutine, sets *its* thread pointer, and only then commits the park, so that the thread pointer always belongs to
+//!   something that nobody else can run.
+//! - Therefore nothing reachable from `run::settle`, `P::pick` or a commit closure may touch a thread-local, call a libc function that sets
+//!   errno, allocate, or panic.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `run` | the loop of an M, the switch to a goroutine and what follows it |
+//! | `find` | where an M looks for work, in which order |
+//! | `idle` | giving up the P, sleeping, polling; waking others; the lost-wake-up argument |
+//! | `global` | the global queue and injection from threads without a P |
+//! | `enter` | the border between user code and runtime; what happens if the P is gone |
+//! | `park` | park, ready, yield |
+//! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
+//! | `locked` | goroutines locked to their thread |
+//! | `resize` | changing the number of Ps |
+//! | `start` | bringing the runtime up |
+//! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
+//!
+//! Lock order: the scheduler's lock (`global`) may be taken inside nothing, and takes nothing but a timer set's.
+
+pub(crate) mod counters;
+pub(crate) mod enter;
+mod find;
+pub(crate) mod global;
+mod idle;
+pub(crate) mod locked;
+mod m;
+mod p;
+pub(crate) mod park;
+pub(crate) mod perturb;
+pub(crate) mod resize;
+mod run;
+pub(crate) mod snapshot;
+pub(crate) mod stackless;
+pub(crate) mod start;
+mod sysmon;
+mod threadless;
+
+pub(crate) use enter::{checkpoint, enter};
+pub(crate) use idle::wake_for_work;
+pub(crate) use m::M;
+pub(crate) use p::{MAX_PROCS, P};
+pub(crate) use park::{park, ready, ready_list, sleep_until, yield_now};
+pub(crate) use run::{current, set_current};
+
+use crate::netpoll::Netpoll;
+use crate::prim::late::Late;
+use crate::prim::lock::Lock;
+use crate::sys::fence::Barrier;
+use crate::sys::identity::Identity;
+use crate::timer::TimerSet;
+use global::Central;
+use gort_lockfree::spinning::Spinning;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+/// Ms that can exist.
+pub(crate) const MAX_MS: usize = 16_384;
+
+/// What exists once for the process.
+pub(crate) struct Sched {
+    pub(crate) central: Lock<Central>,
+    /// Length of the global queue, readable without the lock.
+    pub(crate) global_len: AtomicUsize,
+    pub(crate) spinning: Spinning,
+    pub(crate) ps: [AtomicPtr<P>; MAX_PROCS],
+    /// Ps in use.
+    pub(crate) procs: AtomicUsize,
+    /// Ps ever made.
+    pub(crate) ps_made: AtomicUsize,
+    pub(crate) ms: [AtomicPtr<M>; MAX_MS],
+    pub(crate) ms_made: AtomicUsize,
+    pub(crate) threads_peak: AtomicUsize,
+    pub(crate) goroutines_peak: AtomicU64,
+    /// Deadlines of plain threads.
+    pub(crate) timers: TimerSet,
+    /// No timer of an idle P (or of `timers`) is due before this. May be too early, never too late.
+    pub(crate) idle_next_ns: AtomicU64,
+    /// Who holds the duty to poll (`find::POLL_NOBODY` and so on).
+    pub(crate) polling: AtomicU32,
+    /// When the last poll ended.
+    pub(crate) last_poll_ns: AtomicU64,
+    /// A P is held by an M that makes no progress: an idle M should poll although not all are idle.
+    pub(crate) hogged: AtomicBool,
+    /// Sysmon's futex, and whether it sleeps until woken.
+    pub(crate) sysmon_word: AtomicU32,
+    pub(crate) sysmon_asleep: AtomicBool,
+    pub(crate) ms_wanted: AtomicU32,
+    /// Threads that have been started and have not looked for work yet: they will.
+    pub(crate) ms_starting: AtomicU32,
+    /// Spawns and ends outside any P.
+    pub(crate) spawned_outside: AtomicU64,
+    pub(crate) created_outside: AtomicU64,
+    pub(crate) retakes: AtomicU64,
+    pub(crate) handoffs: AtomicU64,
+    pub(crate) sysmon_polls: AtomicU64,
+    /// Milliseconds since the start, refreshed by sysmon and by polls: good enough for "since when".
+    pub(crate) coarse_ms: AtomicU64,
+    pub(crate) fixed: Late<Fixed>,
+}
+
+/// What is known once the runtime has started, and never changes.
+pub(crate) struct Fixed {
+    pub(crate) netpoll: Netpoll,
+    pub(crate) identity: Identity,
+    pub(crate) barrier: Barrier,
+    pub(crate) retake: bool,
+    pub(crate) abort_on_panic: bool,
+    pub(crate) max_threads: usize,
+    pub(crate) stack_class: u8,
+    pub(crate) start_ns: u64,
+    pub(crate) seed: u64,
+    pub(crate) test_timeout: Option<std::time::Duration>,
+}
+
+/// The scheduler of the process.
+pub(crate) static SCHED: Sched = Sched {
+    central: Lock::new(Central::new()),
+    global_len: AtomicUsize::new(0),
+    spinning: Spinning::new(),
+    ps: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
+    procs: AtomicUsize::new(0),
+    ps_made: AtomicUsize::new(0),
+    ms: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_MS],
+    ms_made: AtomicUsize::new(0),
+    threads_peak: AtomicUsize::new(0),
+    goroutines_peak: AtomicU64::new(0),
+    timers: TimerSet::new(),
+    idle_next_ns: AtomicU64::new(crate::timer::NEVER),
+    polling: AtomicU32::new(0),
+    last_poll_ns: AtomicU64::new(0),
+    hogged: AtomicBool::new(false),
+    sysmon_word: AtomicU32::new(0),
+    sysmon_asleep: AtomicBool::new(false),
+    ms_wanted: AtomicU32::new(0),
+    ms_starting: AtomicU32::new(0),
+    spawned_outside: AtomicU64::new(0),
+    created_outside: AtomicU64::new(0),
+    retakes: AtomicU64::new(0),
+    handoffs: AtomicU64::new(0),
+    sysmon_polls: AtomicU64::new(0),
+    coarse_ms: AtomicU64::new(0),
+    fixed: Late::new(),
+};
+
+/// What is known since the start. The caller runs on a goroutine, an M, or after [`start::ensure`].
+#[inline(always)]
+pub(crate) fn fixed() -> &'static Fixed {
+    SCHED.fixed.get()
+}
+
+/// Counts a system call of the calling goroutine.
+#[inline(always)]
+pub(crate) fn count_io_call(g: &'static crate::g::G) {
+    if !g.is_thread() {
+        // SAFETY: `g` is the goroutine that runs this.
+        unsafe { M::of(g) }.io_calls.add(1);
+    }
+}

@@ -1,0 +1,122 @@
+//! Changing the number of Ps while the program runs.
+//!
+//! Growing makes Ps (or brings retired ones back) and puts them among the idle ones. Shrinking marks the Ps beyond the new number as retired:
+//! idle ones are emptied at once; one that an M owns is given up by that M at its next turn in the scheduler, or by sysmon if the M stays in
+//! user code. A retired P's goroutines go to the global queue, its timers to the first P, its caches to the common pools. Nothing is stopped.
+
+use super::p::{MAX_PROCS, P};
+use super::{M, SCHED, fixed, idle};
+use crate::g::GList;
+use crate::prim::lock::Lock;
+use std::ptr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// One change at a time.
+static CHANGE: Lock<()> = Lock::new(());
+
+/// Sets the number of Ps and returns the number before. Does not wait for Ps in use: [`is_settled`] says when the change has taken place.
+pub(crate) fn set_procs(count: usize) -> usize {
+    assert!((1..=MAX_PROCS).contains(&count), "the number of Ps is between 1 and {MAX_PROCS}");
+    let _one = CHANGE.lock();
+    let before = SCHED.procs.load(Relaxed);
+    while SCHED.ps_made.load(Relaxed) < count {
+        let id = SCHED.ps_made.load(Relaxed);
+        let p: &'static P = Box::leak(Box::new(P::new(id as u32, fixed().seed)));
+        // A new P counts as retired until the loop below takes it into use.
+        p.set_retired(true);
+        p.set_out(true);
+        // Release: publishes the P to everybody who reads `ps_made`.
+        SCHED.ps[id].store(ptr::from_ref(p).cast_mut(), Release);
+        SCHED.ps_made.store(id + 1, Release);
+    }
+    let mut given_up = Vec::with_capacity(MAX_PROCS);
+    {
+        let mut central = SCHED.central.lock();
+        SCHED.procs.store(count, Relaxed);
+        for id in 0..SCHED.ps_made.load(Relaxed) {
+            // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
+            let p = unsafe { &*SCHED.ps[id].load(Acquire) };
+            p.set_retired(id >= count);
+            if id < count && p.is_out() {
+                p.set_out(false);
+                central.push_idle_p(p);
+            }
+        }
+        while let Some(p) = central.remove_idle_p(P::is_retired) {
+            p.set_out(true);
+            given_up.push(p);
+        }
+    }
+    for p in given_up {
+        empty(p);
+    }
+    // Work may be waiting for the new Ps; the Ms of retired ones should look.
+    for id in 0..SCHED.ms_made.load(Acquire) {
+        if let Some(m) = idle::m_by_id(id as u32)
+            && m.p_hint().is_some_and(P::is_retired)
+        {
+            m.stay.set_mark();
+        }
+    }
+    idle::wake_for_work();
+    super::sysmon::wake();
+    before
+}
+
+/// True once every P beyond the number wanted has been given up.
+pub(crate) fn is_settled() -> bool {
+    let made = SCHED.ps_made.load(Acquire);
+    SCHED.ps[..made].iter().all(|p| {
+        // SAFETY: as in `set_procs`.
+        let p = unsafe { &*p.load(Acquire) };
+        !p.is_retired() || p.is_out()
+    })
+}
+
+/// An M inside the runtime gives up its retired P.
+pub(super) fn give_up(m: &'static M, p: &'static P) {
+    if m.spinning.replace(false) {
+        SCHED.spinning.stop_without_work();
+    }
+    idle::release(m, p);
+    take_out(p);
+}
+
+/// Takes a retired P, which nobody owns, out of use; if it has been wanted again meanwhile it becomes idle.
+pub(super) fn take_out(p: &'static P) {
+    // Emptied before it is out: from then on `set_procs` may hand it to an M, which would find us at its queue.
+    empty(p);
+    let mut central = SCHED.central.lock();
+    if p.is_retired() {
+        p.set_out(true);
+    } else {
+        central.push_idle_p(p);
+        drop(central);
+        idle::wake_for_work();
+    }
+}
+
+/// Moves everything a P holds to where others find it.
+fn empty(p: &'static P) {
+    let mut list = GList::new();
+    // SAFETY: nobody owns the P, and nobody can get it: it is neither idle nor, unless `CHANGE` is ours, out of use.
+    unsafe {
+        while let Some(g) = p.queue.take_next().or_else(|| p.queue.pop()) {
+            list.push(g.as_ref());
+        }
+        p.spill_stacks(true);
+        p.spill_records();
+    }
+    {
+        let mut inbox = p.inbox.lock();
+        list.append(&mut inbox);
+        p.inbox_full.store(false, Relaxed);
+    }
+    // Nobody's M looks at this set from now on.
+    p.timers.move_to(&SCHED.timers);
+    SCHED.idle_next_ns.fetch_min(SCHED.timers.next_ns(), std::sync::atomic::Ordering::SeqCst);
+    if !list.is_empty() {
+        super::global::push_list(&mut list);
+        idle::wake_for_work();
+    }
+}

@@ -1,0 +1,61 @@
+//! Sums over Ps, Ms and goroutines for metrics and dumps.
+
+use super::{M, P, SCHED, idle};
+use gort_lockfree::owner::Stay;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// The scheduler's own state as text, for dumps.
+pub(crate) fn write_state(out: &mut String) {
+    // Relaxed: a picture. Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "sched: {} queued globally, {} procs idle, {} threads spinning, poller {}, {} retakes",
+        SCHED.global_len.load(Relaxed),
+        SCHED.spinning.idle(),
+        SCHED.spinning.spinning(),
+        ["free", "busy", "blocked"][SCHED.polling.load(Relaxed) as usize % 3],
+        SCHED.retakes.load(Relaxed),
+    );
+    for p in ps() {
+        let lease = p.owner.current();
+        let _ = write!(out, "P{}: ", p.id);
+        let _ = match (p.is_out(), lease.is_idle()) {
+            (true, _) => write!(out, "out of use"),
+            (false, true) => write!(out, "idle"),
+            (false, false) => write!(out, "on M{}", lease.m),
+        };
+        // Each is read once: the P goes on meanwhile, and the difference of two looks may be anything.
+        let (all, queued) = (p.queue.len(), p.queue.ring_len());
+        let next = all.saturating_sub(queued).min(1);
+        let _ = writeln!(out, ", {queued} queued, {next} next, {} runs", p.tick.get());
+    }
+    for m in ms() {
+        let _ = write!(out, "M{} (thread {}): ", m.id, m.tid.load(Relaxed));
+        let place =
+            if Stay::in_user_code(m.stay.sample()) { "in goroutine" } else { "in the scheduler, last goroutine" };
+        let _ = write!(out, "{place} {}", m.current().map_or(0, crate::g::G::id));
+        let _ = writeln!(out, "{}", if m.in_poll.load(Relaxed) { ", polling" } else { "" });
+    }
+}
+
+/// Every P ever made.
+pub(crate) fn ps() -> impl Iterator<Item = &'static P> {
+    let made = SCHED.ps_made.load(Acquire);
+    // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
+    SCHED.ps[..made].iter().map(|p| unsafe { &*p.load(Acquire) })
+}
+
+/// Every M.
+pub(crate) fn ms() -> impl Iterator<Item = &'static M> {
+    (0..SCHED.ms_made.load(Acquire)).filter_map(|id| idle::m_by_id(id as u32))
+}
+
+/// Goroutines alive: queued, running, parked or ending.
+pub(crate) fn goroutines() -> u64 {
+    // Ends first: a goroutine that starts and ends meanwhile is then not counted as one that ended without having started.
+    let ended: u64 = ps().map(|p| p.counters.ended.get()).sum();
+    let spawned: u64 = ps().map(|p| p.counters.spawned.get()).sum();
+    // Relaxed: a picture. Wrapping: ends outside a P are subtracted there.
+    spawned.wrapping_add(SCHED.spawned_outside.load(Relaxed)).wrapping_sub(ended)
+}

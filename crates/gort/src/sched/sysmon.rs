@@ -1,0 +1,262 @@
+//! The system monitor: a thread without a P that keeps the others honest.
+//!
+//! Each round it
+//! - takes Ps from Ms that stay in user code while work waits: at once (two looks, 20 µs apart at least) if the goroutine is in a section
+//!   marked as blocking, after 10 ms otherwise, unless the thread only waits for a processor; a retired P whatever happens;
+//! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
+//! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
+//! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
+//! - prints the dump that SIGQUIT asks for.
+//!
+//! It looks every 20 µs while there is something to do, doubling to 10 ms when not, and sleeps until woken once everything has been idle for a
+//! second: an idle process makes no wake-ups.
+//!
+//! Never for nobody: a P is taken only if something could run on it.
+
+use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
+use super::p::P;
+use super::{M, SCHED, find, fixed, global, idle, start};
+use crate::g::{GList, Status};
+use crate::netpoll::Batch;
+use crate::sys::poller::Timeout;
+use crate::sys::{clock, futex, thread};
+use crate::timer::NEVER;
+use gort_lockfree::owner::{Stay, retake_step};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+const SHORTEST_NS: u64 = 20_000;
+const LONGEST_NS: u64 = 10_000_000;
+/// The longest round while a P is idle and another has more than it runs: what waits there should not wait long.
+const LONGEST_UNEVEN_NS: u64 = 1_000_000;
+const QUIET_ROUNDS: u32 = 50;
+/// What a goroutine may use of a P before those who wait get it.
+const SLICE_NS: u64 = 10_000_000;
+/// A marked section is left alone for this long: most end sooner.
+const BLOCKING_NS: u64 = 20_000;
+/// An M in user code for longer than this does not count as one that polls.
+const HOG_NS: u64 = 1_000_000;
+/// CPU time that a thread must have used of its stay for it to count as burning; with less it is blocked, or has no processor itself.
+const BURNT_NS: u64 = SLICE_NS / 4;
+/// A thread that waits for a processor keeps its P for so long: another thread would wait as well.
+const STARVED_NS: u64 = 10 * SLICE_NS;
+const POLL_GAP_NS: u64 = 10_000_000;
+/// The same when every P is in the hands of an M that does not poll.
+const POLL_GAP_HOGGED_NS: u64 = 1_000_000;
+/// All idle for so long: sleep until woken.
+const SETTLED_NS: u64 = 1_000_000_000;
+
+/// Makes sysmon look now.
+pub(super) fn wake() {
+    // Release: publishes the request; the Acquire is in `run`.
+    if SCHED.sysmon_word.swap(1, Release) == 0 {
+        futex::wake(&SCHED.sysmon_word, 1);
+    }
+}
+
+struct Round {
+    /// Something was taken, woken or fired.
+    acted: bool,
+    /// Some M stays in user code.
+    hogs: bool,
+    /// A P is idle while another has goroutines queued.
+    uneven: bool,
+}
+
+/// The thread's body. Without this thread the others would hang one by one, so its panic ends the process.
+pub(super) fn run() {
+    if std::panic::catch_unwind(watch).is_err() {
+        std::process::abort();
+    }
+}
+
+fn watch() {
+    let mut batch = Batch::new();
+    let mut delay_ns = SHORTEST_NS;
+    let mut quiet = 0;
+    let mut idle_since_ns = None;
+    loop {
+        // Acquire: pairs with the Release in `wake`.
+        let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
+        if crate::sys::signal::take_quit_request() {
+            crate::dump::print_to_stderr();
+        }
+        if SCHED.ms_wanted.swap(0, Relaxed) != 0 {
+            start::add_m();
+        }
+        let now_ns = clock::now_ns();
+        let round = look(now_ns, &mut batch);
+        if round.acted || was_woken {
+            quiet = 0;
+            delay_ns = SHORTEST_NS;
+        } else {
+            quiet += 1;
+            if quiet > QUIET_ROUNDS {
+                delay_ns = (delay_ns * 2).min(if round.uneven { LONGEST_UNEVEN_NS } else { LONGEST_NS });
+            }
+        }
+        if is_all_idle() {
+            let since_ns = *idle_since_ns.get_or_insert(now_ns);
+            if now_ns - since_ns >= SETTLED_NS && sleep_until_woken() {
+                idle_since_ns = None;
+                continue;
+            }
+        } else {
+            idle_since_ns = None;
+        }
+        let mut until_ns = now_ns + delay_ns;
+        if round.hogs {
+            // Timers of Ps that hogs hold are ours to fire.
+            until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));
+        }
+        futex::wait(&SCHED.sysmon_word, 0, Some(until_ns));
+    }
+}
+
+fn is_all_idle() -> bool {
+    SCHED.spinning.idle() as usize >= SCHED.procs.load(Relaxed)
+}
+
+/// Sleeps without a limit, if still all is idle; false if not.
+fn sleep_until_woken() -> bool {
+    {
+        let central = SCHED.central.lock();
+        let is_covered = idle::earliest_timer() >= central.covered_ns() || idle::earliest_timer() == NEVER;
+        // Relaxed: an M that leaves the poller takes a P, under this lock, before it does anything else.
+        let is_polled = SCHED.polling.load(Relaxed) == POLL_BLOCKED;
+        let is_all_idle = central.idle_p_count >= SCHED.procs.load(Relaxed);
+        if !is_all_idle || !is_polled || !is_covered || idle::is_work_anywhere() || super::stackless::is_exhausted() {
+            return false;
+        }
+        // Relaxed: under the lock that every taker of an idle P has held before it looks (`idle::adopt`).
+        SCHED.sysmon_asleep.store(true, Relaxed);
+    }
+    // Acquire: pairs with the Release in `wake`.
+    while SCHED.sysmon_word.load(Acquire) == 0 {
+        futex::wait(&SCHED.sysmon_word, 0, None);
+    }
+    SCHED.sysmon_asleep.store(false, Relaxed);
+    true
+}
+
+fn look(now_ns: u64, batch: &mut Batch) -> Round {
+    let mut round = Round { acted: false, hogs: false, uneven: false };
+    // Relaxed: coarse pictures.
+    SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
+    SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
+    let mut overdue = GList::new();
+    for id in 0..SCHED.ps_made.load(Acquire) {
+        // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
+        let p = unsafe { &*SCHED.ps[id].load(Acquire) };
+        look_at(p, now_ns, &mut round, &mut overdue);
+    }
+    // Relaxed: see the field.
+    if SCHED.idle_next_ns.load(Relaxed) <= now_ns {
+        find::expire_idle(now_ns, &mut overdue);
+    }
+    let is_nobody_polling = is_all_idle() && SCHED.polling.load(Relaxed) == POLL_NOBODY;
+    if global::has_work() && SCHED.spinning.idle() > 0 || is_nobody_polling {
+        // Whoever queued it has woken somebody; if that somebody was out of threads, now may be the time.
+        idle::wake_for_work();
+    }
+    poll_if_nobody_does(now_ns, batch, &round, &mut overdue);
+    if !overdue.is_empty() {
+        round.acted = true;
+        super::park::ready_list(&mut overdue);
+    }
+    // Relaxed: a hint, set anew each round.
+    SCHED.hogged.store(round.hogs, Relaxed);
+    if round.hogs && SCHED.polling.load(Relaxed) == POLL_NOBODY && SCHED.spinning.idle() > 0 {
+        // It will find nothing else to do and poll.
+        idle::wake_for_work();
+    }
+    if super::stackless::is_exhausted() {
+        super::stackless::retry();
+    }
+    round
+}
+
+fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
+    let lease = p.owner.current();
+    let Some(m) = idle::m_by_id(lease.m) else {
+        if !p.queue.is_empty() {
+            // No thread could be had when it was given up with work.
+            idle::wake_for_work();
+        }
+        return;
+    };
+    let seq = m.stay.sample();
+    if p.seen_stay.get() != seq || p.seen_m.get() != lease.m {
+        p.seen_stay.set(seq);
+        p.seen_m.set(lease.m);
+        p.seen_since_ns.set(now_ns);
+        p.seen_cpu_ns.set(0);
+        round.uneven |= SCHED.spinning.idle() > 0 && !p.queue.is_empty();
+        return;
+    }
+    if !Stay::in_user_code(seq) {
+        return;
+    }
+    let held_ns = now_ns - p.seen_since_ns.get();
+    // Relaxed: set before the M took its first P.
+    let tid = m.tid.load(Relaxed);
+    if p.seen_cpu_ns.get() == 0 {
+        p.seen_cpu_ns.set(thread::cpu_ns(tid).unwrap_or(0).max(1));
+    }
+    if held_ns >= HOG_NS {
+        round.hogs = true;
+        if p.timers.next_ns() <= now_ns {
+            p.timers.expire(now_ns, overdue);
+        }
+    }
+    let is_blocking = m.current().is_some_and(|g| g.status() == Status::Blocking);
+    let work = !p.queue.is_empty() || global::has_work() || !overdue.is_empty() || p.inbox_full.load(Relaxed);
+    let idle_ps = SCHED.spinning.idle();
+    if work && idle_ps > 0 {
+        round.uneven = true;
+        idle::wake_for_work();
+    }
+    let slice_ns = if is_blocking { BLOCKING_NS } else { SLICE_NS };
+    // A marked section with every P in use: somebody has to be there for what the network brings.
+    let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
+    let is_due = held_ns >= slice_ns && (work || is_last) || p.is_retired();
+    if is_due && fixed().retake && (is_blocking || !is_starved(p, tid, held_ns)) {
+        let barrier = || fixed().barrier.run();
+        if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
+            round.acted = true;
+            // Relaxed: a statistic.
+            SCHED.retakes.fetch_add(1, Relaxed);
+            taken(m, p);
+        }
+    }
+}
+
+/// True if the thread would go on if it only had a processor: taking its P would help nobody.
+fn is_starved(p: &'static P, tid: u32, held_ns: u64) -> bool {
+    let used_ns = thread::cpu_ns(tid).map_or(u64::MAX, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()));
+    // The clock is the cheap look. It alone would call a starved thread blocked; the state tells.
+    used_ns < BURNT_NS && held_ns < STARVED_NS && thread::is_runnable(tid).unwrap_or(false)
+}
+
+/// The P is ours: to somebody who runs what waits, or among the idle ones.
+fn taken(_from: &'static M, p: &'static P) {
+    SCHED.handoffs.fetch_add(1, Relaxed);
+    idle::handoff_or_idle(p);
+}
+
+fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mut GList) {
+    // Relaxed: hints.
+    let last_ns = SCHED.last_poll_ns.load(Relaxed);
+    let is_hogged = round.hogs && SCHED.spinning.idle() == 0;
+    let gap_ns = if is_hogged { POLL_GAP_HOGGED_NS } else { POLL_GAP_NS };
+    if now_ns.saturating_sub(last_ns) < gap_ns || SCHED.polling.load(Relaxed) != POLL_NOBODY {
+        return;
+    }
+    // Acquire and Release: the poller's duty is a lock that is only ever tried.
+    if SCHED.polling.compare_exchange(POLL_NOBODY, POLL_BRIEF, Acquire, Relaxed).is_err() {
+        return;
+    }
+    fixed().netpoll.poll(batch, Timeout::Now, ready);
+    SCHED.last_poll_ns.store(now_ns, Relaxed);
+    SCHED.polling.store(POLL_NOBODY, SeqCst);
+    SCHED.sysmon_polls.fetch_add(1, Relaxed);
+}

@@ -1,0 +1,255 @@
+//! From a closure to a queued record, and from a record to a result.
+//!
+//! Closure and result live in the record's body if they fit into 64 bytes with an alignment of 8, else in a box there.
+
+use super::Started;
+use super::{join, report};
+use crate::g::record::{ABORT_ON_PANIC, BODY_BYTES, PANICKED};
+use crate::g::{Extra, Finish, G, Status, registry};
+use crate::sched::{self, SCHED, enter, global, perturb, stackless, start};
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a spawn may ask for besides the closure.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    pub(super) name: Option<Arc<str>>,
+    pub(super) stack_class: Option<u8>,
+    pub(super) abort_on_panic: Option<bool>,
+    /// Address of the scope that waits, 0 without one.
+    pub(super) scope: usize,
+}
+
+/// Queues a goroutine for `f`.
+///
+/// # Safety
+/// The goroutine must end, and its result be taken or dropped, before anything that `f` or `T` borrows ends.
+///
+/// # Errors
+/// No memory for a stack.
+#[inline]
+pub(super) unsafe fn spawn<F, T>(attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    start::ensure();
+    if attributes.stack_class.is_some() {
+        // SAFETY: passed on.
+        return unsafe { spawn_sized(attributes, f, site) };
+    }
+    if stackless::is_exhausted() {
+        return Err(stackless::refusal());
+    }
+    let name = attributes.name.clone();
+    let me = sched::current().filter(|me| !me.is_thread());
+    let Some(me) = me else {
+        let g = take_record_outside();
+        // SAFETY: passed on.
+        unsafe { fill(g, registry::take_ids(1), attributes, f, site) };
+        // Relaxed: a statistic.
+        SCHED.spawned_outside.fetch_add(1, Relaxed);
+        SCHED.created_outside.fetch_add(1, Relaxed);
+        global::push(g);
+        sched::wake_for_work();
+        return Ok((g, name));
+    };
+    if perturb::is_on() {
+        perturb::maybe_yield(me);
+    }
+    let inside = enter(me);
+    // SAFETY: inside, so the P is ours; we are on a goroutine, so allocating is fine.
+    unsafe {
+        let g = inside.p.take_record();
+        fill(g, inside.p.take_id(), attributes, f, site);
+        inside.p.counters.spawned.add(1);
+        inside.p.put_next(g);
+        // In a burst not every spawn looks whether somebody should be woken: the look is a full fence. Sysmon sees to what falls between.
+        let queued = inside.p.queue.ring_len();
+        if queued < 4 || queued.is_multiple_of(32) {
+            sched::wake_for_work();
+        }
+        inside.leave();
+        Ok((g, name))
+    }
+}
+
+/// [`spawn`] with a stack of a size of its own, which the goroutine gets at once: see [`stackless`].
+///
+/// # Safety
+/// As [`spawn`].
+///
+/// # Errors
+/// No memory for that stack.
+#[cold]
+unsafe fn spawn_sized<F, T>(attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let name = attributes.name.clone();
+    let g = take_record_outside();
+    // SAFETY: passed on.
+    unsafe { fill(g, registry::take_ids(1), attributes, f, site) };
+    if let Err(error) = stackless::bind_now(g) {
+        // SAFETY: `fill` put it there, and nobody else knows the record.
+        let f = unsafe { take::<F>(g.body()) };
+        if g.extra().is_some() {
+            registry::drop_extra(g);
+        }
+        recycle(g);
+        // User code, so after everything else.
+        drop(f);
+        return Err(error);
+    }
+    // Relaxed: a statistic.
+    SCHED.spawned_outside.fetch_add(1, Relaxed);
+    SCHED.created_outside.fetch_add(1, Relaxed);
+    sched::ready(g);
+    sched::wake_for_work();
+    Ok((g, name))
+}
+
+fn take_record_outside() -> &'static G {
+    let mut list = Vec::with_capacity(1);
+    registry::take_free(&mut list, 1, global::reserve);
+    list.pop().expect("take_free gives one at least")
+}
+
+/// # Safety
+/// As [`spawn`]; `g` is a free record that is the caller's.
+#[inline]
+unsafe fn fill<F, T>(g: &'static G, id: u64, attributes: Attributes, f: F, site: &'static Location<'static>)
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: the body is the caller's.
+    unsafe { put(g.body(), f) };
+    let abort = attributes.abort_on_panic.unwrap_or(sched::fixed().abort_on_panic);
+    let flags = if abort { ABORT_ON_PANIC } else { 0 };
+    let class = attributes.stack_class;
+    if attributes.name.is_some() || attributes.scope != 0 {
+        g.set_extra(Box::new(Extra { name: attributes.name, scope: attributes.scope }));
+    }
+    g.start(id, site, flags, class, run::<F, T>);
+}
+
+/// True if a `V` lives in the body itself.
+const fn fits<V>() -> bool {
+    size_of::<V>() <= BODY_BYTES && align_of::<V>() <= 8
+}
+
+/// # Safety
+/// `body` is the body of a record that is the caller's and holds nothing.
+unsafe fn put<V>(body: *mut u8, value: V) {
+    if fits::<V>() {
+        // SAFETY: it fits, and the body is aligned to 64.
+        unsafe { body.cast::<V>().write(value) }
+    } else {
+        // SAFETY: a box fits.
+        unsafe { body.cast::<Box<V>>().write(Box::new(value)) }
+    }
+}
+
+/// # Safety
+/// `body` holds a `V` put there by [`put`], which is now the caller's.
+pub(super) unsafe fn take<V>(body: *mut u8) -> V {
+    if fits::<V>() {
+        // SAFETY: the caller says so.
+        unsafe { body.cast::<V>().read() }
+    } else {
+        // SAFETY: the caller says so.
+        *unsafe { body.cast::<Box<V>>().read() }
+    }
+}
+
+/// The entry of a goroutine for `F`: see [`crate::g::record::Entry`].
+///
+/// # Safety
+/// The body holds an `F`, and this runs on `g`.
+unsafe fn run<F, T>(g: &'static G) -> Finish
+where
+    F: FnOnce() -> T,
+{
+    // SAFETY: `fill` put it there.
+    let f = unsafe { take::<F>(g.body()) };
+    match catch_unwind(AssertUnwindSafe(f)) {
+        // SAFETY: the closure has left the body.
+        Ok(value) => unsafe { put(g.body(), value) },
+        Err(payload) => {
+            g.put(PANICKED, true);
+            report::unwound(g, &*payload);
+            // SAFETY: as above.
+            unsafe { put::<Box<dyn Any + Send>>(g.body(), payload) };
+        }
+    }
+    finish::<T>
+}
+
+/// After the thread-local destructors: the last that runs on the goroutine's own stack.
+///
+/// # Safety
+/// The body holds the outcome of `run`, and this runs on `g`.
+unsafe fn finish<T>(g: &'static G) -> bool {
+    let scope = g.extra().map_or(0, |extra| extra.scope);
+    let is_ours = join::begin_end(g);
+    if is_ours {
+        if scope != 0 && g.has(PANICKED) {
+            // SAFETY: the scope lives until this goroutine has ended.
+            unsafe { super::scope::note_panic(scope) };
+        }
+        // Nobody will ask for the result.
+        // SAFETY: it is ours, since the handle is gone.
+        unsafe { drop_outcome::<T>(g) };
+    }
+    if g.extra().is_some() {
+        registry::drop_extra(g);
+    }
+    is_ours
+}
+
+/// # Safety
+/// The body holds the outcome of `run::<_, T>`, which is now the caller's.
+pub(super) unsafe fn take_outcome<T>(g: &'static G) -> std::thread::Result<T> {
+    if g.has(PANICKED) {
+        // SAFETY: the flag says what is there.
+        Err(unsafe { take::<Box<dyn Any + Send>>(g.body()) })
+    } else {
+        // SAFETY: as above.
+        Ok(unsafe { take::<T>(g.body()) })
+    }
+}
+
+/// Drops an outcome. A panic in its destructor ends the process, as with std's threads.
+///
+/// # Safety
+/// As [`take_outcome`].
+pub(super) unsafe fn drop_outcome<T>(g: &'static G) {
+    let outcome = AssertUnwindSafe(|| {
+        // SAFETY: passed on.
+        drop(unsafe { take_outcome::<T>(g) });
+    });
+    if catch_unwind(outcome).is_err() {
+        report::result_panicked(g);
+    }
+}
+
+/// Gives the record of a goroutine that has ended, and whose result is gone, to the next one.
+pub(super) fn recycle(g: &'static G) {
+    g.set_status(Status::Free);
+    match sched::current().filter(|me| !me.is_thread()) {
+        Some(me) => {
+            let inside = enter(me);
+            // SAFETY: inside, so the P is ours.
+            unsafe { inside.p.give_record(g) };
+            inside.leave();
+        }
+        None => {
+            registry::give_free(&[g]);
+        }
+    }
+}

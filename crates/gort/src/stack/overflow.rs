@@ -1,0 +1,160 @@
+//! Stack overflow of a goroutine: from a faulting address to a message that says what to do.
+//!
+//! ```text
+//! gort: goroutine 4711 "conn 10.0.0.7:5123" overflowed its 256 KiB stack (started at src/server.rs:88)
+//!       raise it with gort::Builder::new().stack_size(1 << 20), or GORT_STACK_SIZE=1048576 for all goroutines
+//! ```
+//!
+//! Then the process ends by SIGABRT, as for a thread of std's. There is nothing to unwind: the fault may be anywhere, with any lock held.
+//!
+//! What a goroutine is called is known to higher layers, which register functions for it. They run inside the signal handler: no lock, no
+//! allocation, and a record that may be half written. If they fault themselves, the handler comes here again and says so in fewer words.
+
+use super::slab;
+use crate::sys::fault::{self, abort, write_stderr};
+use crate::sys::raw;
+use crate::sys::thread::gettid;
+use std::io;
+use std::sync::atomic::{
+    AtomicU32, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// Writes something about a goroutine in pieces. Gets the pointer from the slot's footer; must be async-signal-safe.
+pub(crate) type Describe = fn(goroutine: *const (), out: &mut dyn FnMut(&[u8]));
+
+static NAME: AtomicUsize = AtomicUsize::new(0);
+static ORIGIN: AtomicUsize = AtomicUsize::new(0);
+
+/// Says how to write a goroutine's id and name, as in `4711 "conn 10.0.0.7:5123"`.
+pub(crate) fn set_describe(name: Describe) {
+    // Release: pairs with the Acquire in `described`; what the function relies on was set up before.
+    NAME.store(name as usize, Release);
+}
+
+/// Says how to write where a goroutine was started, as in `src/server.rs:88`.
+pub(crate) fn set_origin(origin: Describe) {
+    // Release: as above.
+    ORIGIN.store(origin as usize, Release);
+}
+
+fn described(by: &AtomicUsize) -> Option<Describe> {
+    // Acquire: pairs with the Release in `set_describe` and `set_origin`.
+    let function = by.load(Acquire);
+    // SAFETY: only functions of this type are stored.
+    (function != 0).then(|| unsafe { std::mem::transmute::<usize, Describe>(function) })
+}
+
+/// Installs the fault handler. Start-up calls it once; again changes nothing.
+///
+/// # Errors
+/// The system's, if it refuses the handler.
+pub(crate) fn install() -> io::Result<()> {
+    fault::install(look)
+}
+
+/// The thread that reports; 0 if none does.
+static REPORTER: AtomicU32 = AtomicU32::new(0);
+
+/// Reports a fault in a guard and does not return then.
+fn look(address: usize) {
+    let me = gettid();
+    // Relaxed: only ever compared with the reader's own id.
+    if REPORTER.load(Relaxed) == me {
+        write_stderr(b"gort: a second memory fault while reporting a goroutine's stack overflow\n");
+        abort();
+    }
+    let Some(place) = slab::find(address).filter(|place| place.guard) else { return };
+    // Relaxed: as above; the first reporter ends the process.
+    if REPORTER.compare_exchange(0, me, Relaxed, Relaxed).is_err() {
+        loop {
+            // SAFETY: changes nothing.
+            unsafe { raw::syscall0(libc::SYS_sched_yield) }.ok();
+        }
+    }
+    report(&place);
+    abort();
+}
+
+fn report(place: &slab::Place) {
+    let mut line = Line::new();
+    line.push(b"gort: goroutine ");
+    let goroutine = place.footer.goroutine();
+    match described(&NAME) {
+        Some(name) if !goroutine.is_null() => name(goroutine, &mut |piece| line.push(piece)),
+        _ => line.push(b"(unknown)"),
+    }
+    line.push(b" overflowed its ");
+    line.size(place.size);
+    line.push(b" stack");
+    if let Some(origin) = described(&ORIGIN).filter(|_| !goroutine.is_null()) {
+        line.push(b" (started at ");
+        origin(goroutine, &mut |piece| line.push(piece));
+        line.push(b")");
+    }
+    let larger = place.size * 4;
+    if larger <= super::layout::slot_bytes(super::layout::CLASSES as u8 - 1) {
+        line.push(b"\n      raise it with gort::Builder::new().stack_size(1 << ");
+        line.number(larger.trailing_zeros() as usize);
+        line.push(b"), or GORT_STACK_SIZE=");
+        line.number(larger);
+        line.push(b" for all goroutines\n");
+    } else {
+        line.push(b"\n      the largest stack there is has 1 GiB; is this a recursion without end?\n");
+    }
+    line.flush();
+}
+
+/// Text collected for as few writes as possible, so that it is not torn apart by others'.
+struct Line {
+    text: [u8; 1024],
+    length: usize,
+}
+
+impl Line {
+    fn new() -> Line {
+        Line { text: [0; 1024], length: 0 }
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        for &byte in piece {
+            if self.length == self.text.len() {
+                self.flush();
+            }
+            self.text[self.length] = byte;
+            self.length += 1;
+        }
+    }
+
+    fn number(&mut self, mut number: usize) {
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.push(&digits[first..]);
+    }
+
+    fn size(&mut self, bytes: usize) {
+        let units: [(u32, &[u8]); 3] = [(30, b" GiB"), (20, b" MiB"), (10, b" KiB")];
+        for (shift, unit) in units {
+            if bytes >> shift > 0 {
+                self.number(bytes >> shift);
+                return self.push(unit);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        write_stderr(&self.text[..self.length]);
+        self.length = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Libraries with thread-locals that are loaded after the start.
+//!
+//! Their thread-locals are *dynamic*: the loader allocates them when a thread first uses them and notes them in the block's vector. For the
+//! next goroutine on the block they must be gone, as they are for a new thread: `free_late` does at a goroutine's end what glibc does when
+//! it uses a stack again (`get_cached_stack` in nptl/allocatestack.c).
+//!
+//! Some libraries insist on static ones, out of the surplus that each block keeps free ("initial-exec": libGL, some sanitizers). Their
+//! part of the block is set back to its image here; what is not handled is a block that exists when such a library is loaded
+//! (`docs/SOUNDNESS.md`).
+//!
+//! Most programs load no such library. Then the whole costs one load: the loader's entry for the first module after those present at the
+//! start is empty and stays so.
+
+use super::Identity;
+use super::symbols::{ModuleEntry, ModuleTable};
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+/// One entry of a block's vector, by module id: `dtv_t`.
+#[repr(C)]
+struct VectorEntry {
+    /// The thread-locals, or [`UNALLOCATED`].
+    data: usize,
+    /// What to free.
+    allocation: *mut c_void,
+}
+
+const UNALLOCATED: usize = usize::MAX;
+/// Where the header keeps the vector.
+const VECTOR: usize = 8;
+
+/// How to notice such libraries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    table: ModuleTable,
+    first: usize,
+    /// Not 0 as soon as there was one.
+    sign: *const usize,
+}
+
+/// At most so many allocations are taken out of a vector at a time.
+const BATCH: usize = 32;
+
+struct Collecting<'a> {
+    late: &'a Late,
+    tp: usize,
+    static_bytes: usize,
+    allocations: [*mut c_void; BATCH],
+    count: usize,
+}
+
+impl Late {
+    pub(super) fn new(table: ModuleTable, first: usize) -> Late {
+        let sign = if first < table.length {
+            // SAFETY: an entry of the table.
+            unsafe { &raw const (*table.entries.add(first)).generation }
+        } else {
+            table.next
+        };
+        Late { table, first, sign }
+    }
+
+    #[inline]
+    pub(super) fn is_any(&self) -> bool {
+        // SAFETY: a word of the loader's table, which is never freed. Volatile: the loader writes it in other threads; the goroutine that
+        // used such a library has synchronised with its loading, or it could not know it.
+        unsafe { self.sign.read_volatile() != 0 }
+    }
+
+    /// How far below the thread pointer a module's static thread-locals lie; `None` if they are dynamic, or if that cannot be told.
+    ///
+    /// # Safety
+    /// The loader's lock is held (so: called back by it), and `id` is a loaded module.
+    unsafe fn static_place(&self, id: usize) -> Option<usize> {
+        if id >= self.table.length {
+            return None;
+        }
+        // SAFETY: an entry of the table; its map is valid while the module is loaded.
+        let entry: ModuleEntry = unsafe { self.table.entries.add(id).read_volatile() };
+        if entry.map == 0 {
+            return None;
+        }
+        // SAFETY: a field of the link map.
+        let below = unsafe { *((entry.map + self.table.static_offset) as *const usize) };
+        // 0: none. All ones: has to be dynamic.
+        (below != 0 && below != usize::MAX).then_some(below)
+    }
+}
+
+/// # Safety
+/// Called by `dl_iterate_phdr` with a `Collecting` as data.
+unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> c_int {
+    // SAFETY: see above; nobody else has a reference meanwhile.
+    let collecting = unsafe { &mut *data.cast::<Collecting<'_>>() };
+    // SAFETY: the loader's record, valid during the call.
+    let info = unsafe { &*info };
+    let id = info.dlpi_tls_modid;
+    if id < collecting.late.first {
+        return 0;
+    }
+    // SAFETY: the loader holds its lock while it calls us, and this module is loaded.
+    if let Some(below) = unsafe { collecting.late.static_place(id) } {
+        if below <= collecting.static_bytes {
+            // SAFETY: the module's place in the current block, in which nothing of the goroutine's runs any more.
+            unsafe { restore_static(info, collecting.tp - below) };
+        }
+        return 0;
+    }
+    if info.dlpi_tls_data.is_null() || collecting.count == BATCH {
+        return 0;
+    }
+    // SAFETY: the current block's vector has an entry for this module, since it has data.
+    let entry = unsafe {
+        let vector = *((collecting.tp + VECTOR) as *const *mut VectorEntry);
+        &mut *vector.add(id)
+    };
+    if entry.data != UNALLOCATED && !entry.allocation.is_null() {
+        collecting.allocations[collecting.count] = entry.allocation;
+        collecting.count += 1;
+        *entry = VectorEntry { data: UNALLOCATED, allocation: ptr::null_mut() };
+    }
+    0
+}
+
+/// # Safety
+/// `info` is a loaded module whose thread-locals lie at `place`.
+unsafe fn restore_static(info: &libc::dl_phdr_info, place: usize) {
+    // SAFETY: the module's table of program headers.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
+        let (image, length) = ((info.dlpi_addr + header.p_vaddr) as *const u8, header.p_filesz as usize);
+        // SAFETY: the module's image, and so many bytes at its place.
+        unsafe {
+            ptr::copy_nonoverlapping(image, place as *mut u8, length);
+            ptr::write_bytes((place + length) as *mut u8, 0, header.p_memsz as usize - length);
+        }
+    }
+}
+
+impl Identity {
+    /// Frees the dynamic thread-locals of the block at `tp`, and resets static ones of libraries loaded after the start.
+    ///
+    /// # Safety
+    /// `tp` is the current thread pointer, a block of ours; its goroutine's code and destructors have run.
+    #[cold]
+    pub(super) unsafe fn free_late(&self, tp: usize) {
+        loop {
+            let mut collecting = Collecting {
+                late: &self.late,
+                tp,
+                static_bytes: self.offsets.static_bytes,
+                allocations: [ptr::null_mut(); BATCH],
+                count: 0,
+            };
+            // SAFETY: the callback matches the data passed with it.
+            unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut collecting).cast()) };
+            // Not under the loader's lock.
+            for allocation in &collecting.allocations[..collecting.count] {
+                // SAFETY: allocated by the loader with malloc, and no longer in the vector.
+                unsafe { libc::free(*allocation) };
+            }
+            if collecting.count < BATCH {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! No thread blocks: targets whose thread pointer cannot be set from user space, or whose C library cannot make a block in memory of ours.
+//!
+//! musl keeps its maker of blocks to itself; a statically linked glibc has no dynamic linker to ask. Either could follow by abandoning
+//! real threads (see `docs/SOUNDNESS.md`).
+
+use super::Unavailable;
+use std::io;
+
+/// Cannot exist here.
+#[derive(Debug)]
+pub(crate) enum Identity {}
+
+/// Says that there is no such thing here.
+pub(crate) fn probe() -> Result<Identity, Unavailable> {
+    Err(Unavailable::new(
+        "this target has no implementation yet (it is not a dynamically linked glibc on x86-64 Linux)",
+    ))
+}
+
+impl Identity {
+    pub(crate) fn bytes_above_tp(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn bytes_below_tp(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn alignment(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn thread_local_bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn has_malloc_words(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn malloc_reason(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn make(&self, _: usize) -> io::Result<()> {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn reset(&self, _: usize) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn run_destructors(&self) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn lend_malloc(&self, _: usize, _: usize) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn return_malloc(&self, _: usize, _: usize) {
+        match *self {}
+    }
+
+    pub(crate) fn warm_malloc(&self) {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_reason_says_what_is_missing_and_what_is_needed() {
+        let text = super::probe().unwrap_err().to_string();
+        assert!(text.contains("not a dynamically linked glibc"), "{text}");
+        assert!(text.contains("FSGSBASE"), "{text}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The only layer that knows the operating system: system calls, inline assembly, `cfg(target_os)`.
+//!
+//! It decides nothing. Everything above is written against the small interfaces of these modules, so that another system is an addition here
+//! and nowhere else.
+
+pub(crate) mod clock;
+pub(crate) mod cpu;
+pub(crate) mod fault;
+pub(crate) mod fence;
+pub(crate) mod futex;
+pub(crate) mod identity;
+pub(crate) mod limits;
+pub(crate) mod poller;
+pub(crate) mod raw;
+pub(crate) mod signal;
+pub(crate) mod socket;
+pub(crate) mod stackmem;
+pub(crate) mod thread;
