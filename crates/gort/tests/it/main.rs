@@ -1,0 +1,9 @@
+//! Behaviour of the runtime, by area. The names in capitals (SC-02, LF-01, …) are acceptance cases.
+
+mod identity;
+mod lifecycle;
+mod park;
+mod sched;
+mod scope;
+mod support;
+mod timer;

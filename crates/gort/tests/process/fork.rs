@@ -1,0 +1,151 @@
+//! Processes made from goroutines.
+
+use crate::child;
+use crate::support::{pipe, write_byte};
+use std::ffi::CString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// Forks; the child process ends with the code that `then` gives. Returns how it ended.
+fn fork_and_wait(then: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child does only what glibc allows after fork: it restores its allocator's locks.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "{}", std::io::Error::last_os_error());
+    if pid == 0 {
+        let code = then();
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(code) }
+    }
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes a live int.
+        let waited = gort::blocking(|| unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        if waited == pid {
+            return status;
+        }
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EINTR));
+    }
+}
+
+/// Goroutines that allocate, park and move all the time, until told to stop.
+fn noise(stop: &Arc<AtomicUsize>) -> Vec<gort::JoinHandle<()>> {
+    let run = |stop: Arc<AtomicUsize>| {
+        move || {
+            let mut kept = Vec::new();
+            while stop.load(SeqCst) == 0 {
+                kept.push(vec![1_u8; 100 + kept.len() * 37 % 5000]);
+                gort::yield_now();
+                if kept.len() > 50 {
+                    kept.clear();
+                }
+            }
+        }
+    };
+    (0..4).map(|_| gort::go(run(stop.clone()))).collect()
+}
+
+/// fork and exec, 50 times, from several goroutines, while others go on. The child process allocates, uses thread-locals and errno first.
+#[test]
+fn goroutines_fork_and_exec_while_others_go_on() {
+    let this = child::of(|_| {
+        let stop = Arc::new(AtomicUsize::new(0));
+        let noise = noise(&stop);
+        let forking: Vec<_> = (0..5)
+            .map(|_| {
+                gort::go(|| {
+                    thread_local!(static LOCAL: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+                    for round in 0..10 {
+                        LOCAL.set(round);
+                        let program = CString::new("/bin/true").unwrap();
+                        let status = fork_and_wait(|| {
+                            let text = format!("{} {:?}", vec![round; 2000].len(), std::thread::current().id());
+                            if LOCAL.get() != round || !text.starts_with("2000 ") {
+                                return 90;
+                            }
+                            let arguments = [program.as_ptr(), std::ptr::null()];
+                            // SAFETY: a program and its arguments, ended by null.
+                            unsafe { libc::execv(program.as_ptr(), arguments.as_ptr()) };
+                            91
+                        });
+                        assert!(libc::WIFEXITED(status), "{status:#x}");
+                        assert_eq!(libc::WEXITSTATUS(status), 0);
+                        gort::yield_now();
+                    }
+                })
+            })
+            .collect();
+        forking.into_iter().for_each(|handle| handle.join().unwrap());
+        stop.store(1, SeqCst);
+        noise.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    this.run("").exited(0).never_says("gort: ");
+}
+
+/// fork without exec: the child process has one thread, runs a little and exits, as after any fork of a program with threads.
+#[test]
+fn a_forked_child_may_run_a_little_and_exit() {
+    let this = child::of(|_| {
+        let stop = Arc::new(AtomicUsize::new(0));
+        let noise = noise(&stop);
+        let (reader, writer) = pipe();
+        for round in 0..10 {
+            let status = gort::go(move || {
+                fork_and_wait(|| {
+                    write_byte(writer);
+                    let caught = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(3)));
+                    if caught.is_err() { round } else { 90 }
+                })
+            });
+            let status = status.join().unwrap();
+            assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == round, "{status:#x}");
+            crate::support::read_byte(reader);
+        }
+        stop.store(1, SeqCst);
+        noise.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    this.run("").exited(0);
+}
+
+/// std's `Command`: by posix_spawn, and by fork and exec with code in between; a signal mask and ignored signals are not passed on.
+#[test]
+fn commands_run_with_and_without_code_before_the_exec() {
+    let this = child::of(|_| {
+        let stop = Arc::new(AtomicUsize::new(0));
+        let noise = noise(&stop);
+        let running: Vec<_> = (0..4)
+            .map(|n| {
+                gort::go(move || {
+                    for k in 0..10 {
+                        let mut command = Command::new("/bin/sh");
+                        command.args(["-c", "cat; echo \"$0\"; exit 7", &k.to_string()]);
+                        if (n + k) % 2 == 0 {
+                            // SAFETY: allocating in the child is what is being tried; glibc allows it after fork.
+                            unsafe {
+                                command.pre_exec(move || {
+                                    let block = std::hint::black_box(vec![k; 100_000]);
+                                    if block[5] == k { Ok(()) } else { Err(std::io::Error::other("memory")) }
+                                })
+                            };
+                        }
+                        let output = command.output().unwrap();
+                        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{k}\n"));
+                        assert_eq!(output.status.code(), Some(7));
+                    }
+                    let error = Command::new("/no/such/program").spawn().unwrap_err();
+                    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+                })
+            })
+            .collect();
+        running.into_iter().for_each(|handle| handle.join().unwrap());
+        // What an exec'd program inherits: nothing blocked, and of ours no signal ignored (SIGPIPE is std's own business).
+        let masks = Command::new("/bin/cat").arg("/proc/self/status").output().unwrap();
+        let masks = String::from_utf8(masks.stdout).unwrap();
+        assert!(masks.contains("SigBlk:\t0000000000000000"), "{masks}");
+        stop.store(1, SeqCst);
+        noise.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    this.run("").exited(0).never_says("gort: ");
+}

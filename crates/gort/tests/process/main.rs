@@ -1,0 +1,19 @@
+//! What ends a process, or endangers it, tried on processes of their own: each test runs this binary once more and looks at how that one ends
+//! and what it says. The names in capitals (LF-01, SC-09, …) are acceptance cases.
+
+mod child;
+mod config;
+mod ends;
+mod fork;
+mod idle;
+mod many;
+mod memory;
+mod modes;
+mod overflow;
+mod panics;
+mod quit;
+mod signals;
+mod start;
+mod streams;
+mod support;
+mod threads;

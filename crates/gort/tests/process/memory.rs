@@ -1,0 +1,189 @@
+//! No memory for a stack: an error where somebody can take one, and nobody is lost.
+
+use crate::child;
+use crate::support::{count_of_ms, ms, scaled, set_limit, threads, wait_until};
+use std::io::ErrorKind;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+/// Lets the process have `more` bytes of address space beyond what it has now.
+fn limit_address_space(more: u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    set_limit(libc::RLIMIT_AS, pages * 4096 + more);
+}
+
+fn lift_the_limit() {
+    set_limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
+}
+
+/// Starts the runtime and waits until its threads have all they need; a thread has its name last.
+fn start() {
+    gort::go(|| ()).join().unwrap();
+    let is_up = || threads().values().any(|thread| thread.name == "gort-sysmon");
+    wait_until(|| is_up() && count_of_ms() as u64 == gort::runtime::metrics().threads);
+}
+
+/// Spawning fails with an `io::Error` that names the limit; `go` panics with the same text; those that were accepted all run once others have
+/// ended; then spawning works again.
+#[test]
+fn without_memory_for_stacks_spawning_fails_and_nobody_is_lost() {
+    fn exhaust() {
+        static RAN: AtomicUsize = AtomicUsize::new(0);
+        let mut parked = Vec::new();
+        let error = loop {
+            let spawned = gort::Builder::new().spawn(|| {
+                RAN.fetch_add(1, SeqCst);
+                gort::park();
+            });
+            match spawned {
+                Ok(handle) => parked.push(handle),
+                Err(error) => break error,
+            }
+            assert!(parked.len() < 1_000_000, "the limit does not hold");
+            if parked.len() % 64 == 0 {
+                gort::yield_now();
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        println!("error {error}\naccepted {}", parked.len());
+        let payload = catch_unwind(|| gort::go(|| ())).unwrap_err();
+        let text = payload.downcast::<String>().unwrap();
+        assert!(text.starts_with("gort::go: ") && text.contains(&error.to_string()), "{text}");
+        let refused = catch_unwind(|| gort::scope(|s| drop(s.spawn(|| ())))).unwrap_err();
+        assert!(refused.downcast::<String>().unwrap().starts_with("gort::Scope::spawn: "));
+
+        assert!(RAN.load(SeqCst) < parked.len());
+        let all = parked.len();
+        // First all: a stack that one gives back may go to any of those that wait.
+        parked.iter().for_each(|handle| handle.goroutine().unpark());
+        parked.into_iter().for_each(|handle| handle.join().unwrap());
+        assert_eq!(RAN.load(SeqCst), all);
+        wait_until(|| gort::Builder::new().spawn(|| ()).is_ok());
+        gort::go(|| ()).join().unwrap();
+    }
+    let this = child::of(|case| {
+        start();
+        limit_address_space(32 << 20);
+        match case {
+            "goroutine" => gort::go(exhaust).join().unwrap(),
+            _ => exhaust(),
+        }
+    });
+    for case in ["goroutine", "thread"] {
+        let ended = this.run(case);
+        ended.exited(0).says_once("gort: no stack for goroutine ").says("RLIMIT_AS, ulimit -v");
+        let error = ended.value("error");
+        assert!(error.contains("ulimit -v") && error.contains("GORT_STACK_SIZE"), "{ended}");
+        assert!(ended.value("accepted").parse::<u64>().unwrap() > 1000, "{ended}");
+    }
+}
+
+/// A stack of a size of one's own that cannot be had is refused at once, and others with smaller ones go on.
+#[test]
+fn a_stack_too_large_for_the_limit_is_refused_and_smaller_ones_go_on() {
+    fn try_it() {
+        for _ in 0..3 {
+            let error = gort::Builder::new().name("large".into()).stack_size(1 << 30).spawn(|| ()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+            let text = error.to_string();
+            assert!(text.contains("1048576 KiB") && text.contains("ulimit -v"), "{text}");
+            gort::go(|| ()).join().unwrap();
+            gort::Builder::new().stack_size(1 << 20).spawn(|| ()).unwrap().join().unwrap();
+        }
+        let caught = catch_unwind(|| {
+            gort::scope(|s| {
+                let error = gort::Builder::new().stack_size(1 << 30).spawn_scoped(s, || ()).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+                s.spawn(|| 5).join().unwrap()
+            })
+        });
+        assert_eq!(caught.unwrap(), 5);
+        lift_the_limit();
+        let deep = gort::Builder::new().stack_size(1 << 30).spawn(|| std::hint::black_box([1_u8; 100 << 10])[5]);
+        assert_eq!(deep.unwrap().join().unwrap(), 1);
+        assert_eq!(gort::runtime::metrics().goroutines, u64::from(gort::current().name() == Some("tries")));
+    }
+    let this = child::of(|case| {
+        start();
+        limit_address_space(512 << 20);
+        match case {
+            "goroutine" => gort::Builder::new().name("tries".into()).spawn(try_it).unwrap().join().unwrap(),
+            _ => try_it(),
+        }
+    });
+    for case in ["goroutine", "thread"] {
+        this.run(case).exited(0).never_says("gort: ");
+    }
+}
+
+/// Memory that comes free elsewhere is noticed, also by a process in which nothing else happens any more.
+#[test]
+fn goroutines_without_a_stack_run_when_memory_comes_free_elsewhere() {
+    let this = child::of(|case| {
+        start();
+        // All that is reserved already, taken.
+        let mut parked = Vec::new();
+        limit_address_space(16 << 20);
+        while let Ok(handle) = gort::Builder::new().spawn(gort::park) {
+            parked.push(handle);
+            if parked.len() % 64 == 0 {
+                gort::yield_now();
+            }
+        }
+        let runnable = || gort::runtime::dump().matches(" [runnable]").count();
+        assert!(runnable() > 0);
+        if case == "settled" {
+            // Longer than the monitor watches a process in which nothing happens.
+            std::thread::sleep(ms(1500));
+        }
+        assert!(runnable() > 0);
+        let freed = Instant::now();
+        lift_the_limit();
+        while runnable() > 0 {
+            assert!(freed.elapsed() < scaled(ms(2000)), "{}", gort::runtime::dump());
+            std::thread::sleep(ms(1));
+        }
+        for handle in parked {
+            handle.goroutine().unpark();
+            handle.join().unwrap();
+        }
+    });
+    for case in ["busy", "settled"] {
+        this.run(case).exited(0);
+    }
+}
+
+/// Stacks of one size that are used up keep nobody from stacks of another one.
+#[test]
+fn each_size_of_stack_runs_out_by_itself() {
+    let this = child::of(|_| {
+        start();
+        let ended = Arc::new(AtomicUsize::new(0));
+        limit_address_space(256 << 20);
+        let mut large = Vec::new();
+        while let Ok(handle) = gort::Builder::new().stack_size(16 << 20).spawn(gort::park) {
+            large.push(handle);
+        }
+        assert!((1..=16).contains(&large.len()), "{}", large.len());
+        for _ in 0..500 {
+            let ended = ended.clone();
+            gort::go(move || ended.fetch_add(1, SeqCst)).join().unwrap();
+        }
+        assert_eq!(ended.load(SeqCst), 500);
+        large.pop().map(|handle| {
+            handle.goroutine().unpark();
+            handle.join()
+        });
+        // The stack that has come free is the one that is taken.
+        large.push(gort::Builder::new().stack_size(16 << 20).spawn(gort::park).unwrap());
+        for handle in large {
+            handle.goroutine().unpark();
+            handle.join().unwrap();
+        }
+    });
+    this.run("").exited(0).never_says("gort: ");
+}

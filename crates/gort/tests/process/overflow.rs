@@ -1,0 +1,159 @@
+//! Stack overflows: always a message, never silent corruption; and faults that are none.
+
+use crate::child::{self, Ended};
+
+/// Small frames, without end.
+#[inline(never)]
+#[allow(unconditional_recursion)]
+fn deep() {
+    let frame = std::hint::black_box([1_u64; 8]);
+    deep();
+    std::hint::black_box(&frame);
+}
+
+/// Frames of five pages, of which only one word is used: the guard must not be jumped over.
+#[inline(never)]
+#[allow(unconditional_recursion)]
+fn deep_in_pages() {
+    let mut frame = std::mem::MaybeUninit::<[u64; 5 * 512]>::uninit();
+    std::hint::black_box(&mut frame);
+    deep_in_pages();
+    std::hint::black_box(&frame);
+}
+
+/// A single frame larger than the stack.
+#[inline(never)]
+fn huge() {
+    let mut frame = std::mem::MaybeUninit::<[u64; 256 << 10]>::uninit();
+    std::hint::black_box(&mut frame);
+}
+
+#[inline(never)]
+fn null_dereference() {
+    // SAFETY: none; this is what the test is about.
+    unsafe { std::hint::black_box(std::ptr::null_mut::<u64>()).write_volatile(1) };
+}
+
+fn report(ended: &Ended, name: &str, size: &str) -> String {
+    let (id, line) = (ended.value("id"), ended.value("line"));
+    format!("gort: goroutine {id} {name}overflowed its {size} stack (started at {}:{line})\n", file!())
+}
+
+/// The message has id, name, stack size, the place of the start and the way out; then the process ends by SIGABRT.
+#[test]
+fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
+    struct Deep;
+    impl Drop for Deep {
+        fn drop(&mut self) {
+            deep();
+        }
+    }
+    thread_local!(static LOCAL: std::cell::RefCell<Option<Deep>> = const { std::cell::RefCell::new(None) });
+    let this = child::of(|case| {
+        let builder = gort::Builder::new();
+        let builder = match case {
+            "named" => builder.name("conn 10.0.0.7:5123".into()),
+            "1 MiB" => builder.stack_size(1 << 20),
+            "odd" => builder.stack_size(700_000),
+            "largest" => builder.stack_size(1 << 30),
+            _ => builder,
+        };
+        let run = case.to_owned();
+        println!("line {}", line!() + 1);
+        let overflows = builder.spawn(move || {
+            println!("id {}", gort::current().id());
+            // Not on the thread it began on, in most runs.
+            (0..100).for_each(|_| gort::yield_now());
+            match run.as_str() {
+                "pages" => deep_in_pages(),
+                "huge" => huge(),
+                "thread-local" => LOCAL.set(Some(Deep)),
+                "locked" => {
+                    let _thread = gort::lock_os_thread();
+                    deep();
+                }
+                "marked" => gort::blocking(deep),
+                "largest" => deep_in_pages(),
+                "unwinding" => {
+                    let _deep = Deep;
+                    std::panic::resume_unwind(Box::new(1));
+                }
+                _ => deep(),
+            }
+        });
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                gort::go(|| {
+                    loop {
+                        gort::yield_now()
+                    }
+                })
+            })
+            .collect();
+        overflows.unwrap().join().unwrap();
+        drop(others);
+    });
+    let size = |case: &str| match case {
+        "1 MiB" | "odd" => ("1 MiB", 4 << 20),
+        _ => ("256 KiB", 1 << 20),
+    };
+    for case in ["default", "named", "pages", "huge", "1 MiB", "odd", "thread-local", "locked", "marked", "unwinding"] {
+        let ended = this.run(case);
+        let name = if case == "named" { "\"conn 10.0.0.7:5123\" " } else { "" };
+        let (size, larger) = size(case);
+        ended.killed_by(libc::SIGABRT).says_once(&report(&ended, name, size)).says_once(&format!(
+            "raise it with gort::Builder::new().stack_size(1 << {}), or GORT_STACK_SIZE={larger} for all goroutines\n",
+            i32::ilog2(larger)
+        ));
+    }
+    let ended = this.case("default").env("GORT_STACK_SIZE", "64K").run();
+    ended.killed_by(libc::SIGABRT).says_once(&report(&ended, "", "64 KiB")).says_once("stack_size(1 << 18)");
+}
+
+/// The main goroutine is no exception.
+#[test]
+fn an_overflow_of_the_main_goroutine_is_reported() {
+    fn main() {
+        deep();
+    }
+    let ended = child::of(|_| child::gort_main(main)).run("");
+    ended.killed_by(libc::SIGABRT).says_once("\"main\" overflowed its 8 MiB stack");
+}
+
+/// Several at once: one is reported, in one piece, and nobody hangs.
+#[test]
+fn overflows_on_several_threads_at_once_end_in_one_report() {
+    let this = child::of(|_| {
+        let all: Vec<_> = (0..8).map(|_| gort::go(deep)).collect();
+        all.into_iter().for_each(|one| one.join().unwrap());
+    });
+    for _ in 0..3 {
+        this.run("").killed_by(libc::SIGABRT).says_once("overflowed its").says_once("raise it with");
+    }
+}
+
+/// An ordinary thread's overflow is std's to report, as without gort.
+#[test]
+fn an_overflow_of_a_plain_thread_is_still_reported_by_std() {
+    let this = child::of(|_| {
+        gort::go(|| ()).join().unwrap();
+        let thread = std::thread::Builder::new().name("plain".into()).spawn(deep);
+        thread.unwrap().join().unwrap();
+    });
+    this.run("").killed_by(libc::SIGABRT).says("thread 'plain'").says("has overflowed its stack").never_says("gort:");
+}
+
+/// A wild pointer is a plain SIGSEGV, on a goroutine as anywhere.
+#[test]
+fn a_null_dereference_is_a_plain_segmentation_fault() {
+    let this = child::of(|case| {
+        gort::go(|| ()).join().unwrap();
+        match case {
+            "goroutine" => gort::go(null_dereference).join().unwrap(),
+            _ => null_dereference(),
+        }
+    });
+    for case in ["goroutine", "thread"] {
+        this.run(case).killed_by(libc::SIGSEGV).never_says("overflow").never_says("gort:");
+    }
+}

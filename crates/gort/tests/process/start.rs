@@ -1,0 +1,125 @@
+//! A runtime that cannot be had: the program says why and ends with status 2.
+
+use crate::child::{self, Ended};
+use crate::support::set_limit;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory of this process that goes with the value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gort-process-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory for scratch files");
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A library to preload whose `getauxval` does not report FSGSBASE; `None` where no C compiler is.
+fn shim(at: &Path) -> Option<PathBuf> {
+    const SOURCE: &str = "
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <elf.h>
+        unsigned long getauxval(unsigned long type) {
+            unsigned long (*next)(unsigned long) = (unsigned long (*)(unsigned long))dlsym(RTLD_NEXT, \"getauxval\");
+            unsigned long value = next(type);
+            return type == AT_HWCAP2 ? value & ~2UL : value;
+        }";
+    let (source, library) = (at.join("shim.c"), at.join("shim.so"));
+    std::fs::write(&source, SOURCE).expect("a scratch file");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
+    compiled.is_ok_and(|status| status.success()).then_some(library)
+}
+
+fn assert_refused(ended: &Ended, why: &str) {
+    ended.exited(2).says_once("gort: ").says(why);
+    assert!(!ended.out.contains("it ran"), "{ended}");
+}
+
+/// No FSGSBASE: the kernel (or a boot option, or an emulator) does not let user space set the thread pointer.
+#[test]
+fn without_fsgsbase_the_program_says_so_and_ends() {
+    let this = child::of(|case| {
+        match case {
+            "builder" => gort::runtime::Builder::new().max_procs(2).start().unwrap(),
+            "main" => child::gort_main(|| println!("it ran")),
+            "thread" => drop(std::thread::spawn(|| gort::go(|| ())).join()),
+            _ => drop(gort::go(|| println!("it ran"))),
+        }
+        println!("it ran");
+    });
+    let scratch = Scratch::new("shim");
+    let Some(library) = shim(&scratch.0) else {
+        println!("skipped: there is no C compiler (cc) to make a library with that hides FSGSBASE");
+        return;
+    };
+    let library = library.to_str().expect("a path that is text");
+    for case in ["go", "builder", "main", "thread"] {
+        let ended = this.case(case).env("LD_PRELOAD", library).run();
+        assert_refused(
+            &ended,
+            "gort: goroutines cannot move between threads here, because user space may not set the thread pointer",
+        );
+        ended.says("FSGSBASE").says("Linux 5.9");
+    }
+}
+
+/// No descriptors left for the poller.
+#[test]
+fn without_descriptors_the_program_says_so_and_ends() {
+    let this = child::of(|case| {
+        set_limit(libc::RLIMIT_NOFILE, case.parse().unwrap());
+        gort::go(|| println!("it ran")).join().unwrap();
+    });
+    // One more is enough for an epoll instance, but not for the event descriptor that wakes it.
+    for limit in ["3", "4"] {
+        let ended = this.run(limit);
+        assert_refused(&ended, "gort: cannot create the network poller: ");
+        ended.says("Too many open files").says("ulimit -n");
+    }
+    this.run("64").exited(0).prints("it ran");
+}
+
+/// No memory for anything: a limit on the address space below what is in use.
+#[test]
+fn without_address_space_the_program_says_so_and_ends() {
+    let this = child::of(|_| {
+        set_limit(libc::RLIMIT_AS, 1 << 20);
+        gort::go(|| println!("it ran")).join().unwrap();
+    });
+    let ended = this.run("");
+    assert_refused(&ended, "gort: ");
+    ended.says("limit");
+}
+
+/// A kernel without membarrier (gVisor, seccomp) is no reason to end: both sides of the fence then pay for it.
+#[test]
+fn without_membarrier_the_program_runs() {
+    let this = child::of(|_| {
+        crate::support::refuse_system_calls(&[libc::SYS_membarrier], libc::ENOSYS);
+        let handles: Vec<_> = (0..100_u64).map(|n| gort::go(move || n)).collect();
+        assert_eq!(handles.into_iter().map(|handle| handle.join().unwrap()).sum::<u64>(), 4950);
+        println!("it ran");
+    });
+    this.run("").exited(0).prints("it ran").never_says("gort: ");
+}
+
+/// Threads refused from the very first: one message that says which limits there are.
+#[test]
+fn without_threads_the_program_says_so_and_ends() {
+    let this = child::of(|_| {
+        crate::support::refuse_system_calls(&[libc::SYS_clone, libc::SYS_clone3], libc::EAGAIN);
+        gort::go(|| println!("it ran")).join().unwrap();
+    });
+    let ended = this.run("");
+    assert_refused(&ended, "gort: ");
+    ended.says("thread").says("Resource temporarily unavailable").says("ulimit -u");
+}
