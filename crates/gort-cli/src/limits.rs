@@ -1,0 +1,152 @@
+//! What this machine lets two processes hold open: file descriptors and local ports.
+//!
+//! A connection costs one descriptor in the server and one in the load generator, which are different processes, so the limit
+//! counts once. The soft limit is raised to the hard one at start; above that only root or the administrator helps, and the
+//! error says where.
+
+use std::fs;
+use std::io;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::args::DEFAULT_CONNS;
+use crate::report::number::grouped;
+
+/// Descriptors kept for listeners, epoll instances, pipes and whatever the runtime opens for itself.
+const RESERVE: u64 = 64;
+
+/// The descriptor limit of this process after raising it as far as it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptors {
+    /// The limit now in force.
+    pub limit: u64,
+    /// Connections that leave room for everything else.
+    pub conns: u64,
+}
+
+/// Raises the soft descriptor limit to the hard limit.
+pub fn raise() -> Result<Descriptors> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).map_err(io::Error::from).with_context(
+            || format!("cannot raise the descriptor limit from {} to its hard limit {}", text(current), text(maximum)),
+        )?;
+    }
+    // No limit at all still ends at fs.nr_open.
+    let limit = maximum.or_else(|| read_number("/proc/sys/fs/nr_open")).unwrap_or(1 << 20);
+    let open = fs::read_dir("/proc/self/fd").map_or(3, |d| d.count() as u64);
+    Ok(Descriptors { limit, conns: limit.saturating_sub(open + RESERVE) })
+}
+
+/// Decides the number of connections, saying what was reduced, or refuses what was asked for.
+pub fn conns(asked: Option<u32>, descriptors: Descriptors) -> Result<(u32, Option<String>)> {
+    let most = u32::try_from(descriptors.conns).unwrap_or(u32::MAX);
+    let limit = grouped(descriptors.limit);
+    if most == 0 {
+        bail!(
+            "the descriptor limit of {limit} leaves no room for a connection\n{}",
+            way_out(u64::from(asked.unwrap_or(DEFAULT_CONNS)))
+        );
+    }
+    match asked {
+        Some(n) if n > most => bail!(
+            "--conns {n} is more than this process may open: its descriptor limit is {limit} (hard), good for {} connections\n{}",
+            grouped(most.into()),
+            way_out(n.into())
+        ),
+        Some(n) => Ok((n, None)),
+        None if most < DEFAULT_CONNS => Ok((
+            most,
+            Some(format!(
+                "{} connections instead of {}: the descriptor limit is {limit} (see it with `ulimit -Hn`)",
+                grouped(most.into()),
+                grouped(DEFAULT_CONNS.into())
+            )),
+        )),
+        None => Ok((DEFAULT_CONNS, None)),
+    }
+}
+
+fn way_out(conns: u64) -> String {
+    let need = conns + RESERVE + 16;
+    let mut ways = vec![
+        (format!("ulimit -n {need}"), "as root, for this shell"),
+        (format!("LimitNOFILE={need}"), "in a systemd unit"),
+        (format!("youruser hard nofile {need}"), "in /etc/security/limits.conf, then log in again"),
+    ];
+    if read_number("/proc/sys/fs/nr_open").is_some_and(|nr_open| nr_open < need) {
+        ways.insert(0, (format!("sysctl fs.nr_open={need}"), "first of all: the kernel's own ceiling is lower"));
+    }
+    let lines: Vec<String> = ways.iter().map(|(how, place)| format!("             {how:<32}({place})")).collect();
+    format!("  see it:    ulimit -Hn\n  raise it:  {}", lines.join("\n").trim_start())
+}
+
+/// How many local ports the kernel hands out, which is how many connections one pair of addresses can have.
+pub fn local_ports() -> u32 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = range.split_whitespace().filter_map(|word| word.parse::<u32>().ok());
+    match (ends.next(), ends.next()) {
+        (Some(low), Some(high)) if low <= high => high - low + 1,
+        _ => 28_232,
+    }
+}
+
+/// Number of loopback addresses the server listens on so that the ports last: half the range each, because the kernel's search
+/// for a free port gets slow when most are taken.
+pub fn listen_addresses(conns: u32) -> u32 {
+    conns.div_ceil((local_ports() / 2).max(1)).clamp(1, 250)
+}
+
+/// Refuses a load that cannot have enough local ports.
+pub fn check_ports(conns: u32, addresses: usize) -> Result<()> {
+    let ports = local_ports();
+    if u64::from(conns) > u64::from(ports) * addresses as u64 {
+        bail!(
+            "--conns {conns} to {addresses} address(es) needs more local ports than there are: net.ipv4.ip_local_port_range has {ports} for each\n\
+             \x20 way out:   give --addr several times (127.0.0.1, 127.0.0.2, ..), or widen the range: \
+             sysctl net.ipv4.ip_local_port_range=\"1024 65535\""
+        );
+    }
+    Ok(())
+}
+
+fn read_number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn text(limit: Option<u64>) -> String {
+    limit.map_or("unlimited".into(), |n| n.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIGHT: Descriptors = Descriptors { limit: 1024, conns: 950 };
+    const WIDE: Descriptors = Descriptors { limit: 1 << 20, conns: 1_000_000 };
+
+    #[test]
+    fn the_default_shrinks_and_says_so() {
+        let (n, said) = conns(None, TIGHT).unwrap();
+        assert_eq!(n, 950);
+        assert!(said.unwrap().contains("1,024"));
+        assert_eq!(conns(None, WIDE).unwrap(), (DEFAULT_CONNS, None));
+    }
+
+    #[test]
+    fn too_many_on_demand_are_refused_with_the_limit_and_the_ways_out() {
+        let error = conns(Some(2000), TIGHT).unwrap_err().to_string();
+        for word in ["--conns 2000", "1,024", "950", "ulimit -Hn", "LimitNOFILE", "limits.conf"] {
+            assert!(error.contains(word), "no {word:?} in {error}");
+        }
+        assert_eq!(conns(Some(950), TIGHT).unwrap(), (950, None));
+    }
+
+    #[test]
+    fn addresses_grow_with_the_connections() {
+        assert_eq!(listen_addresses(1), 1);
+        assert!(listen_addresses(100_000) > 1);
+        assert!(check_ports(1_000_000, 1).is_err());
+    }
+}

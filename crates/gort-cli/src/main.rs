@@ -1,0 +1,58 @@
+//! The command `gort`: what goroutines give, tried out on this machine.
+//!
+//! ```text
+//! fanout ──starts──▶ serve-echo (a process of its own)     args     the command line       limits    descriptors, ports
+//!    │                  │ server/{gort,threads,epoll}      control  what the two say       child     the parent's view of it
+//!    └─ drive ─▶ load ──┘ connections                      measure  what a process uses    report    table, chart, JSON
+//! ```
+//!
+//! The main thread of either process stays outside the runtime: it waits for signals, for the other process and for time to pass,
+//! so that it can end things in order whatever happens to the goroutines.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod child;
+mod control;
+mod drive;
+mod fanout;
+mod limits;
+mod load;
+mod measure;
+mod out;
+mod progress;
+mod report;
+mod serve;
+mod server;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use drive::NothingYet;
+use fanout::Ended;
+use out::ReaderGone;
+
+/// What `#[gort::main]` installs for a program whose main function is a goroutine.
+#[global_allocator]
+static ALLOCATOR: gort::alloc::Global<std::alloc::System> = gort::alloc::Global::new(std::alloc::System);
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        Command::Fanout(args) => fanout::fanout(&args),
+        Command::ServeEcho(args) => serve::run(&args).map(|()| Ended::Done),
+        Command::Load(args) => fanout::load(&args),
+    };
+    match ended {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Interrupted) => ExitCode::from(stop::INTERRUPTED),
+        // Whoever read the output has what they wanted.
+        Err(e) if e.is::<ReaderGone>() => ExitCode::SUCCESS,
+        Err(e) => {
+            out::stderr(format_args!("gort: {e:#}"));
+            ExitCode::from(if e.is::<NothingYet>() { stop::INTERRUPTED } else { 1 })
+        }
+    }
+}
