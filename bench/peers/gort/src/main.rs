@@ -1,0 +1,41 @@
+//! The workloads on gort. Started by `gort-bench`; see `gort-bench-wire` for how.
+
+mod compute;
+mod echo;
+mod parked;
+
+use std::process::ExitCode;
+
+use gort_bench_wire::{Call, Outcome};
+
+/// A figure, or why there is none.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[gort::main]
+fn main() -> ExitCode {
+    match Call::of_this_process().map_err(Into::into).and_then(|call| run(&call)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("gort: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(call: &Call) -> Result<()> {
+    // The harness sets GORT_MAXPROCS; a figure for another number would be worse than none.
+    let (asked, procs) = (call.number::<usize>("procs")?, gort::runtime::max_procs());
+    if asked != procs {
+        return Err(format!("{asked} processors were asked for, gort runs on {procs}").into());
+    }
+    let outcome: Outcome = match call.task.as_str() {
+        "spawn_join" => compute::spawn_join(call)?,
+        "park_unpark" => compute::park_unpark(call)?,
+        "yield" => compute::yields(call)?,
+        "malloc" => compute::malloc(call)?,
+        "parked" => parked::parked(call)?,
+        "echo_server" => return echo::serve(),
+        other => return Err(format!("no such task: {other}").into()),
+    };
+    Ok(outcome.print()?)
+}
