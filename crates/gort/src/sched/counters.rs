@@ -27,6 +27,8 @@ impl Counter {
 /// What a P has done.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Switches to a goroutine. Sysmon tells by it whether one has used up its slice.
+    pub(crate) runs: Counter,
     pub(crate) spawned: Counter,
     pub(crate) ended: Counter,
     pub(crate) parks: Counter,
@@ -40,6 +42,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) const fn new() -> Self {
         Self {
+            runs: Counter::new(),
             spawned: Counter::new(),
             ended: Counter::new(),
             parks: Counter::new(),

@@ -3,12 +3,16 @@
 //! Entering costs a plain increment and a load as long as nobody wants the P. If sysmon has marked the M, the two settle by a
 //! compare-exchange on the P's owner word who has it (`gort_lockfree::owner`); an M that lost puts its goroutine into the global queue, where
 //! some other M finds it, and goes to sleep. The goroutine notices nothing but the time.
+//!
+//! A goroutine that calls gort again and again but never parks keeps winning that race. Sysmon sees that its P has switched to nobody else for
+//! a slice and asks it to give way, which it does here (`M::give_way`).
 
 use super::m::{Action, M};
 use super::p::P;
 use super::{fixed, run};
 use crate::g::G;
 use crate::sys::fence::Barrier;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Proof that the calling goroutine is inside the runtime and that its M owns a P. Ends with [`Inside::leave`].
 #[must_use]
@@ -45,13 +49,15 @@ pub(crate) fn enter(g: &'static G) -> Inside {
 #[cold]
 #[inline(never)]
 fn enter_slow(m: &'static M, g: &'static G) -> Option<Inside> {
-    if let Some(p) = keep_p(m) {
-        return Some(Inside { m, p });
-    }
+    let action = match keep_p(m) {
+        Some(p) if !must_give_way(m, p) => return Some(Inside { m, p }),
+        Some(_) => Action::Yield,
+        None => Action::Requeue,
+    };
     // In a marked section the mark stays.
     let before = g.status();
     // SAFETY: inside the runtime on `m`, nothing is held.
-    unsafe { run::leave(m, g, Action::Requeue) };
+    unsafe { run::leave(m, g, action) };
     g.set_status(before);
     // Resumed by an M with a P, in user code; enter again.
     None
@@ -78,7 +84,6 @@ fn keep_p(m: &'static M) -> Option<&'static P> {
     match kept {
         Some((p, lease)) => {
             m.lease.set(lease);
-            // A P beyond the number wanted is given up at the next switch; until then it is as good as any.
             Some(p)
         }
         None => {
@@ -100,13 +105,13 @@ pub(crate) fn checkpoint(g: &'static G) {
 #[cold]
 #[inline(never)]
 fn checkpoint_slow(g: &'static G) {
-    let inside = enter(g);
-    if inside.p.is_retired() {
-        // SAFETY: inside the runtime on its M, nothing is held.
-        unsafe { run::leave(inside.m, g, Action::Yield) };
-    } else {
-        inside.leave();
-    }
+    enter(g).leave();
+}
+
+/// Takes sysmon's request, if there is one. A P that is not wanted any more is given up at the switch.
+fn must_give_way(m: &'static M, p: &'static P) -> bool {
+    // Relaxed: the mark orders it (`M::ask_to_give_way`); one that comes too late holds for the next visit, or is made again.
+    m.give_way.swap(false, Relaxed) || p.is_retired()
 }
 
 /// True: somebody is after the P. Without membarrier each entry pays a full fence.

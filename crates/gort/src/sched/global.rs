@@ -155,7 +155,7 @@ impl Central {
         // SAFETY: null or an M, and Ms are never freed.
         let mut at: &'static M = unsafe { self.idle_ms.as_ref()? };
         let mut chosen = at;
-        // Relaxed: written under this lock.
+        // Relaxed: a preference; an M that begins or ends its poll meanwhile is woken all the same (`idle::hand`).
         while chosen.in_poll.load(Relaxed) || ptr::eq(chosen, self.keeper) {
             // SAFETY: as above.
             match unsafe { at.link.get().as_ref() } {

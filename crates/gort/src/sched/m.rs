@@ -33,6 +33,8 @@ pub(super) enum Action {
 pub(crate) struct M {
     /// Where its thread is: in the runtime or in user code, and for which time.
     pub(super) stay: Stay,
+    /// Its goroutine has used up its slice: it goes to the back of the line at its next visit to the runtime. Comes with a mark.
+    pub(super) give_way: AtomicBool,
     /// The goroutine on it.
     pub(super) current: AtomicPtr<G>,
     /// Its own stack, saved while a goroutine runs.
@@ -82,6 +84,7 @@ impl M {
     pub(super) fn new(id: u32) -> Self {
         Self {
             stay: Stay::new(),
+            give_way: AtomicBool::new(false),
             current: AtomicPtr::new(ptr::null_mut()),
             rsp: Cell::new(0),
             tp: Cell::new(0),
@@ -124,6 +127,14 @@ impl M {
     #[inline(always)]
     pub(crate) fn thread_pointer(&self) -> usize {
         self.tp.get()
+    }
+
+    /// Asks the goroutine that runs here to let others run when it next calls gort. A hint: if it parks meanwhile, its successor gives way
+    /// once for nothing.
+    pub(super) fn ask_to_give_way(&self) {
+        // Relaxed: sysmon repeats it every slice until something else runs.
+        self.give_way.store(true, Relaxed);
+        self.stay.set_mark();
     }
 
     /// The P that the M took last, as seen from another thread.

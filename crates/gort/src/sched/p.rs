@@ -37,6 +37,8 @@ const IDS: u64 = 1024;
 pub(crate) struct P {
     pub(crate) id: u32,
     pub(super) owner: Owner,
+    /// The number of Ps was lowered below this one.
+    retired: AtomicBool,
     /// Counts runs; what the queue gives, not the run-next slot.
     pub(super) tick: Cell<u32>,
     chain: Cell<u32>,
@@ -51,11 +53,11 @@ pub(crate) struct P {
     /// Goroutines that must run here next (perturbation: forced moves).
     pub(super) inbox: Lock<GList>,
     pub(super) inbox_full: AtomicBool,
-    /// The number of Ps was lowered below this one.
-    retired: AtomicBool,
     /// Retired and given up: no M owns it and it is not among the idle ones.
     out: AtomicBool,
-    /// Last sample of sysmon: sequence of the M's stay and since when.
+    /// Last sample of sysmon: the M, the number of runs and since when; the sequence of the M's stay and since when.
+    pub(super) seen_runs: Cell<u64>,
+    pub(super) seen_run_since_ns: Cell<u64>,
     pub(super) seen_stay: Cell<u64>,
     pub(super) seen_since_ns: Cell<u64>,
     pub(super) seen_m: Cell<u32>,
@@ -88,6 +90,8 @@ impl P {
             inbox_full: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             out: AtomicBool::new(false),
+            seen_runs: Cell::new(0),
+            seen_run_since_ns: Cell::new(0),
             seen_stay: Cell::new(0),
             seen_since_ns: Cell::new(0),
             seen_m: Cell::new(0),

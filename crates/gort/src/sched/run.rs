@@ -89,7 +89,7 @@ fn quick(m: &'static M) -> Pick {
     let tick = p.tick.get();
     // SAFETY: the M is in the runtime and has confirmed its P on entering.
     unsafe {
-        if tick.is_multiple_of(FAIRNESS) || tick.is_multiple_of(TIMER_TICKS) && has_timers(p) || p.stacks_full() {
+        if tick.is_multiple_of(FAIRNESS) || tick.is_multiple_of(TIMER_TICKS) && has_timers(p) || p.stacks_full() || p.is_retired() {
             return Pick::Look(None);
         }
         let Some(g) = p.pick() else { return Pick::Look(None) };
@@ -115,6 +115,7 @@ fn execute(m: &'static M, p: &'static P, g: &'static G) {
     m.current.store(ptr::from_ref(g).cast_mut(), Relaxed);
     // SAFETY: both blocks are ours: the M's, and that of the goroutine we are about to run.
     unsafe { fixed().identity.lend_malloc(m.tp.get(), g.tp.get()) };
+    p.counters.runs.add(1);
     look_ahead(p);
     m.stay.leave();
     // SAFETY: `g` was taken from a queue, so its context was saved (or prepared) and is used once; its stack is mapped while it lives.

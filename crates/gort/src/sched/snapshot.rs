@@ -28,7 +28,7 @@ pub(crate) fn write_state(out: &mut String) {
         // Each is read once: the P goes on meanwhile, and the difference of two looks may be anything.
         let (all, queued) = (p.queue.len(), p.queue.ring_len());
         let next = all.saturating_sub(queued).min(1);
-        let _ = writeln!(out, ", {queued} queued, {next} next, {} runs", p.tick.get());
+        let _ = writeln!(out, ", {queued} queued, {next} next, {} runs", p.counters.runs.get());
     }
     for m in ms() {
         let _ = write!(out, "M{} (thread {}): ", m.id, m.tid.load(Relaxed));

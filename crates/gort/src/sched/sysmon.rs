@@ -3,6 +3,7 @@
 //! Each round it
 //! - takes Ps from Ms that stay in user code while work waits: at once (two looks, 20 µs apart at least) if the goroutine is in a section
 //!   marked as blocking, after 10 ms otherwise, unless the thread only waits for a processor; a retired P whatever happens;
+//! - asks a goroutine that has run for 10 ms to give way at its next gort call, while work waits;
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
 //! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
@@ -184,6 +185,15 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         }
         return;
     };
+    let work = || !p.queue.is_empty() || global::has_work() || p.inbox_full.load(Relaxed);
+    let runs = p.counters.runs.get();
+    if p.seen_runs.get() != runs || p.seen_m.get() != lease.m {
+        p.seen_runs.set(runs);
+        p.seen_run_since_ns.set(now_ns);
+    } else if now_ns - p.seen_run_since_ns.get() >= SLICE_NS && work() {
+        // It may be in and out of the runtime all the time, where its P cannot be taken; then it gives way by itself.
+        m.ask_to_give_way();
+    }
     let seq = m.stay.sample();
     if p.seen_stay.get() != seq || p.seen_m.get() != lease.m {
         p.seen_stay.set(seq);
@@ -209,7 +219,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         }
     }
     let is_blocking = m.current().is_some_and(|g| g.status() == Status::Blocking);
-    let work = !p.queue.is_empty() || global::has_work() || !overdue.is_empty() || p.inbox_full.load(Relaxed);
+    let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
     if work && idle_ps > 0 {
         round.uneven = true;

@@ -33,6 +33,19 @@ fn a_goroutine_that_only_yields_starves_nobody() {
     }
 }
 
+/// A goroutine that calls gort all the time, but never parks, gives way when its slice is over: the spawning loop is in and out of the runtime
+/// too quickly for its P to be taken away.
+#[gort::test(procs = [1, 2, 4])]
+fn a_goroutine_that_spawns_without_end_starves_nobody() {
+    let ended = AtomicBool::new(false);
+    gort::scope(|s| {
+        s.spawn(|| ended.store(true, Release));
+        while !ended.load(Acquire) {
+            s.spawn(|| ());
+        }
+    });
+}
+
 /// SC-02. Four goroutines that spin without any gort call run at the same time on four Ps.
 #[gort::test(procs = 4)]
 fn four_goroutines_run_at_once_on_four_procs() {
