@@ -24,6 +24,12 @@
 //! which they park keeps a wake that comes before the park; a woken party calls
 //! [`lock`](FdMutex::lock) again and may find the side taken by a newcomer, as in Go.
 //!
+//! **One that stops waiting takes no wake along.** It leaves the semaphore first and takes its count
+//! back after that ([`withdraw`](FdMutex::withdraw)). Counts carry no names: if an unlock has taken
+//! its count meanwhile, it takes another waiter's, and the wake under way serves that one. If no
+//! count is left, a wake is under way that nobody needs, and the semaphore swallows it. So the
+//! counts, the wakes under way and those in the semaphore are together always as many as wait.
+//!
 //! **One holder per side.** The lock bit goes 0 to 1 by compare-and-swap (Acquire) and back by
 //! unlock (Release).
 //!
@@ -253,6 +259,22 @@ impl FdMutex {
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Stops waiting for a side: [`lock`](Self::lock) said [`Lock::Wait`], and the caller has left the
+    /// side's semaphore without having been woken. False: one wake more than there are waiters is
+    /// under way, and the caller takes it from the semaphore, which may go below zero until it comes.
+    #[must_use = "a wake that nobody needs must be taken from the semaphore"]
+    pub fn withdraw(&self, side: Side) -> bool {
+        // Relaxed: the compare-and-swap decides; and nothing is published, only a number taken back.
+        let mut word = self.0.load(Relaxed);
+        while side.waiters(word) != 0 {
+            match self.0.compare_exchange_weak(word, word - side.waiter(), Relaxed, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        mutated!("fd_withdraw_forgets_wake")
     }
 
     /// Gives a side back, and its reference.

@@ -36,6 +36,7 @@ pub(crate) const MUTATIONS: &[(&str, &str)] = &[
     ("fd_decref_relaxed", "fd_mutex::model::the_last_user_of_a_closed_fd_releases_it_once"),
     ("fd_unlock_keeps_count", "fd_mutex::model::readers_hold_the_side_one_by_one_and_none_is_left_waiting"),
     ("fd_close_keeps_waiters", "fd_mutex::model::a_close_wakes_who_waits_for_the_side"),
+    ("fd_withdraw_forgets_wake", "fd_mutex::model::a_reader_that_gives_up_takes_no_wake_along"),
     ("owner_enter_no_fence", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_retake_no_barrier", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_leave_relaxed", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),

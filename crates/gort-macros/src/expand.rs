@@ -71,12 +71,19 @@ pub(crate) fn test<S: Copy>(options: TestOptions<S>, function: &Function, tokens
         Piece::Group(Brackets::Square, procs),
         code(format!(", timeout_s: {timeout}")),
     ];
-    vec![
-        code("#[::core::prelude::v1::test]"),
-        Input(function.head.clone()),
-        Input(function.returns.clone()),
-        body(function, tokens, "test", "TestOptions", fields),
-    ]
+    let mut pieces = vec![code("#[::core::prelude::v1::test]"), Input(function.head.clone())];
+    let mut body = body(function, tokens, "test", "TestOptions", fields);
+    if function.returns.is_empty() {
+        // Stays `()`, which `#[should_panic]` wants; failures are panics.
+        if let Piece::Group(_, inside) = &mut body {
+            inside.push(code(";"));
+        }
+    } else {
+        // The result is reported on the goroutine, so that it need not be `Send`.
+        pieces.push(code("-> impl ::std::process::Termination"));
+    }
+    pieces.push(body);
+    pieces
 }
 
 /// `{ fn body() -> T { ... } ::gort::__private::CALL(::gort::__private::OPTIONS { fields }, body) }`
@@ -223,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_test_keeps_its_attributes_and_its_return_type() {
+    fn a_test_keeps_its_attributes_and_reports_what_it_returns() {
         same(
             &expand(
                 Attribute::Test,
                 "procs = [1, 2, N], timeout = \"2m\"",
                 "#[should_panic] #[ignore] fn works() -> io::Result<()> { Ok(()) }",
             ),
-            "#[::core::prelude::v1::test] #[should_panic] #[ignore] fn works() -> io::Result<()> {
+            "#[::core::prelude::v1::test] #[should_panic] #[ignore] fn works() -> impl ::std::process::Termination {
                 fn __gort_body() -> io::Result<()> { Ok(()) }
                 ::gort::__private::test(
                     ::gort::__private::TestOptions {
@@ -251,5 +258,6 @@ mod tests {
             expansion.contains("procs : & [ ] , timeout_s : : : core : : option : : Option : : None"),
             "{expansion}"
         );
+        assert!(expansion.contains("fn works ( ) {") && expansion.ends_with("__gort_body ) ; }"), "{expansion}");
     }
 }

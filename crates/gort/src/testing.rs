@@ -72,38 +72,41 @@ pub struct TestOptions {
 static ONE: Mutex<()> = Mutex::new(());
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Runs a test on a goroutine, once for each number of Ps, and checks that everything it started is gone afterwards.
+/// Runs a test on a goroutine, once for each number of Ps until one fails, and checks that everything it started is gone afterwards.
 #[doc(hidden)]
-pub fn test<T: Termination + Send + 'static>(options: TestOptions, body: fn() -> T) -> T {
+pub fn test<T: Termination + 'static>(options: TestOptions, body: fn() -> T) -> ExitCode {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     start::ensure();
     let default = [crate::runtime::max_procs()];
     let counts = if options.procs.is_empty() { &default[..] } else { options.procs };
-    let mut last = None;
     for &procs in counts {
         let before = crate::runtime::set_max_procs(procs);
         let outcome = run_once(&options, procs, body);
         crate::runtime::set_max_procs(before);
-        last = Some(outcome);
+        if outcome != ExitCode::SUCCESS {
+            eprintln!("{} failed with procs = {procs}", options.name);
+            return outcome;
+        }
     }
-    last.expect("there is at least one number of Ps")
+    ExitCode::SUCCESS
 }
 
-fn run_once<T: Send + 'static>(options: &TestOptions, procs: usize, body: fn() -> T) -> T {
+fn run_once<T: Termination + 'static>(options: &TestOptions, procs: usize, body: fn() -> T) -> ExitCode {
     let limit = time_limit(options);
     let before = Census::take();
     let watchdog = Watchdog::start(format!("{} (procs = {procs})", options.name), limit);
     let test = crate::Builder::new()
         .name(options.name.to_owned())
         .stack_size(TEST_STACK_BYTES)
-        .spawn(body)
+        // Reported where it was made: a result need not be `Send`.
+        .spawn(move || body().report())
         .unwrap_or_else(|error| panic!("{}: {error}", options.name));
     let outcome = test.join();
     match outcome {
-        Ok(value) => {
+        Ok(code) => {
             before.check(options.name, procs);
             drop(watchdog);
-            value
+            code
         }
         Err(payload) => {
             drop(watchdog);

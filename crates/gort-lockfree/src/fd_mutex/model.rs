@@ -15,7 +15,8 @@ struct Desc {
     /// 1 while a system call of that kind uses the fd.
     reading: AtomicU32,
     shutting_down: AtomicU32,
-    sema: Mutex<u32>,
+    /// Below zero: wakes to come that nobody needs.
+    sema: Mutex<i32>,
     freed: Condvar,
 }
 
@@ -33,13 +34,13 @@ impl Desc {
     }
 
     fn wake(&self, count: u32) {
-        *self.sema.lock().unwrap() += count;
+        *self.sema.lock().unwrap() += count as i32;
         self.freed.notify_all();
     }
 
     fn wait(&self) {
         let mut sema = self.sema.lock().unwrap();
-        while *sema == 0 {
+        while *sema <= 0 {
             sema = self.freed.wait(sema).unwrap();
         }
         *sema -= 1;
@@ -69,6 +70,33 @@ impl Desc {
                 Lock::Acquired => break,
             }
         }
+        self.read_and_unlock();
+    }
+
+    /// One read that does not wait longer than for a look at the semaphore.
+    fn read_or_give_up(&self) {
+        loop {
+            match self.mutex.lock(Side::Read) {
+                Lock::Closed => return,
+                Lock::Acquired => break,
+                Lock::Wait => {
+                    let mut sema = self.sema.lock().unwrap();
+                    if *sema > 0 {
+                        *sema -= 1;
+                        // Woken: the wake is to be passed on, by an unlock.
+                        continue;
+                    }
+                    if !self.mutex.withdraw(Side::Read) {
+                        *sema -= 1;
+                    }
+                    return;
+                }
+            }
+        }
+        self.read_and_unlock();
+    }
+
+    fn read_and_unlock(&self) {
         assert_eq!(self.holders.fetch_add(1, Relaxed), 0, "two hold the read side");
         self.use_fd(&self.reading);
         self.holders.fetch_sub(1, Relaxed);
@@ -145,6 +173,29 @@ fn a_close_wakes_who_waits_for_the_side() {
     check(3, || {
         let desc = Desc::new();
         let others = [in_thread(&desc, Desc::read), in_thread(&desc, Desc::close)];
+        desc.read();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        desc.assert_closed();
+    });
+}
+
+#[test]
+fn a_reader_that_gives_up_takes_no_wake_along() {
+    check(3, || {
+        let desc = Desc::new();
+        let others = [in_thread(&desc, Desc::read), in_thread(&desc, Desc::read_or_give_up)];
+        desc.read();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(desc.mutex.0.load(Relaxed), 0, "{:?}", desc.mutex);
+        assert_eq!(*desc.sema.lock().unwrap(), 0, "a wake was left over");
+    });
+}
+
+#[test]
+fn a_reader_gives_up_while_another_closes() {
+    check(3, || {
+        let desc = Desc::new();
+        let others = [in_thread(&desc, Desc::read_or_give_up), in_thread(&desc, Desc::close)];
         desc.read();
         others.into_iter().for_each(|other| other.join().unwrap());
         desc.assert_closed();

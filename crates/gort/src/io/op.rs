@@ -8,7 +8,7 @@
 //! Events, deadlines that change, timers and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
 //! nothing to tell apart and nothing to count.
 
-use crate::g::{G, WaitReason};
+use crate::g::{G, WaitReason, Waiter};
 use crate::netpoll::{Desc, Half, Side};
 use crate::sched;
 use crate::sys::clock;
@@ -79,11 +79,17 @@ impl Held {
                 Lock::Acquired => return Ok(Self { desc, half, me, side, reason, site, timeout_at_ns }),
                 Lock::Closed => return Err(closed(desc)),
                 Lock::Wait => {
-                    // The wait for our turn counts. It needs no timer: whoever is before us began earlier, so times out earlier.
+                    // The wait for our turn counts. Deadlines need no care here: they end the holder's call, and then ours.
                     if timeout_at_ns == 0 {
                         timeout_at_ns = timeout_from_now(half);
                     }
-                    wait_in_queue(half, me, waits, desc.fd(), site);
+                    let until_ns = if timeout_at_ns == 0 { NEVER } else { timeout_at_ns };
+                    if !wait_in_queue(half, me, waits, desc.fd(), site, until_ns) {
+                        if !desc.users.withdraw(side) {
+                            half.queue.lock().permits -= 1;
+                        }
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
                 }
             }
         }
@@ -199,33 +205,63 @@ impl Drop for Held {
     }
 }
 
-/// Waits for a permit of the side's queue.
+/// Waits for a permit of the side's queue; false if there was none before `until_ns`.
 #[cold]
-fn wait_in_queue(half: &'static Half, me: &'static G, reason: WaitReason, fd: i32, site: &'static Location<'static>) {
-    sched::park(me, reason, fd as usize, site, |me| {
+fn wait_in_queue(
+    half: &'static Half,
+    me: &'static G,
+    reason: WaitReason,
+    fd: i32,
+    site: &'static Location<'static>,
+    until_ns: u64,
+) -> bool {
+    let waiter = Waiter::new(me);
+    {
         let mut queue = half.queue.lock();
         if queue.permits > 0 {
             queue.permits -= 1;
+            return true;
+        }
+        // SAFETY: every way out of this function removes the node, or finds it removed, under the lock; nothing in between unwinds.
+        unsafe { queue.waiters.push(&waiter) };
+    }
+    loop {
+        sched::park::arm(me, &me.timer, Target::goroutine(me), until_ns);
+        sched::park(me, reason, fd as usize, site, |me| me.park.commit_sleep());
+        if until_ns != NEVER {
+            me.timer.clear();
+        }
+        let is_late = until_ns != NEVER && clock::now_ns() >= until_ns;
+        let mut queue = half.queue.lock();
+        if !queue.waiters.is_member(&waiter) {
+            return true;
+        }
+        if is_late {
+            queue.waiters.remove(&waiter);
             return false;
         }
-        queue.waiters.push(me);
-        true
-    });
+    }
 }
 
 /// Gives `count` permits to the side's queue.
+///
+/// The kick may come after its receiver has seen by itself that it was taken out, and has gone on: then it is one too many, which every wait
+/// allows.
 #[cold]
 pub(super) fn release_queue(half: &'static Half, count: u32) {
     for _ in 0..count {
         let waiter = {
             let mut queue = half.queue.lock();
-            let waiter = queue.waiters.pop();
+            // Below zero the permit is one that nobody needs.
+            let waiter = if queue.permits < 0 { None } else { queue.waiters.pop() };
             if waiter.is_none() {
                 queue.permits += 1;
             }
             waiter
         };
-        if let Some(waiter) = waiter {
+        if let Some(waiter) = waiter
+            && waiter.park.kick()
+        {
             sched::ready(waiter);
         }
     }

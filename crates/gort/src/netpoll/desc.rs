@@ -3,7 +3,7 @@
 //! Type-stable, like goroutine records: an event or a timer that comes late finds a descriptor, and the sequence (events) or the timer word
 //! (timers) tells it that it came late. Reading and writing are apart: each half has its own word, deadline, timer and queue.
 
-use crate::g::{G, GList};
+use crate::g::{G, GList, WaitList};
 use crate::prim::lock::Lock;
 use crate::timer::TimerWord;
 use gort_lockfree::fd_mutex::{FdMutex, Side};
@@ -28,11 +28,11 @@ pub(crate) struct Half {
     pub(crate) queue: Lock<Queue>,
 }
 
-/// A FIFO semaphore: waiters, and wake-ups that came before their waiter.
+/// A FIFO semaphore: waiters, and wake-ups that came before their waiter; below zero, wake-ups to come that nobody needs any more.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    pub(crate) waiters: GList,
-    pub(crate) permits: u32,
+    pub(crate) waiters: WaitList,
+    pub(crate) permits: i32,
 }
 
 impl Half {
@@ -42,7 +42,7 @@ impl Half {
             deadline_ns: AtomicU64::new(0),
             timeout_ns: AtomicU64::new(0),
             timer: TimerWord::new(),
-            queue: Lock::new(Queue { waiters: GList::new(), permits: 0 }),
+            queue: Lock::new(Queue { waiters: WaitList::new(), permits: 0 }),
         }
     }
 }

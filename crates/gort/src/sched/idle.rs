@@ -156,7 +156,7 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
             let mut central = SCHED.central.lock();
             // Under the lock: an M that goes idle later compares its timers with this, one that did so earlier has let its P go, and its
             // timers are counted.
-            central.poll_until_ns = earliest_timer().min(settle_ns);
+            central.poll_until_ns = poll_limit().min(settle_ns);
             central.poll_until_ns
         };
         let timeout = if until_ns == NEVER { Timeout::Forever } else { Timeout::Until(until_ns) };
@@ -406,14 +406,21 @@ fn want_m() {
 
 /// When the earliest timer of all is due.
 pub(super) fn earliest_timer() -> u64 {
-    let made = SCHED.ps_made.load(Acquire);
-    let mut next_ns = SCHED.timers.next_ns();
-    for p in &SCHED.ps[..made] {
-        // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
-        next_ns = next_ns.min(unsafe { (*p.load(Acquire)).timers.next_ns() });
-    }
-    next_ns
+    super::snapshot::ps().map(|p| p.timers.next_ns()).fold(SCHED.timers.next_ns(), u64::min)
 }
+
+/// How long the poller may block. A timer of a P that somebody runs is for that somebody; if it is due already, its M is a hog, and sysmon will
+/// fire it: no reason to come back at once, again and again.
+fn poll_limit() -> u64 {
+    let soon_ns = clock::now_ns() + HOGGED_TIMER_NS;
+    super::snapshot::ps().fold(SCHED.timers.next_ns(), |limit_ns, p| {
+        let next_ns = p.timers.next_ns();
+        limit_ns.min(if p.owner.current().is_idle() { next_ns } else { next_ns.max(soon_ns) })
+    })
+}
+
+/// See [`poll_limit`].
+const HOGGED_TIMER_NS: u64 = 1_000_000;
 
 /// A plain thread's deadline.
 pub(super) fn arm_outside(when_ns: u64, target: Target) {
@@ -433,10 +440,7 @@ pub(super) fn is_work_anywhere() -> bool {
     if super::global::has_work() {
         return true;
     }
-    let made = SCHED.ps_made.load(Acquire);
-    SCHED.ps[..made].iter().any(|p| {
-        // SAFETY: as in `earliest_timer`.
-        let p = unsafe { &*p.load(Acquire) };
+    super::snapshot::ps().any(|p| {
         // The run-next slot of a P that runs is its owner's business; that of an idle one is everybody's.
         let queued = if p.owner.current().is_idle() { p.queue.len() } else { p.queue.ring_len() };
         queued > 0 || p.inbox_full.load(Relaxed)

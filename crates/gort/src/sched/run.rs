@@ -89,7 +89,11 @@ fn quick(m: &'static M) -> Pick {
     let tick = p.tick.get();
     // SAFETY: the M is in the runtime and has confirmed its P on entering.
     unsafe {
-        if tick.is_multiple_of(FAIRNESS) || tick.is_multiple_of(TIMER_TICKS) && has_timers(p) || p.stacks_full() || p.is_retired() {
+        if tick.is_multiple_of(FAIRNESS)
+            || tick.is_multiple_of(TIMER_TICKS) && has_timers(p)
+            || p.stacks_full()
+            || p.is_retired()
+        {
             return Pick::Look(None);
         }
         let Some(g) = p.pick() else { return Pick::Look(None) };

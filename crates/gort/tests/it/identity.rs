@@ -1,5 +1,5 @@
 //! A goroutine is a thread to everything in user space, wherever it runs. With `GORT_PERTURB=move` each park is a move to another thread; the
-//! certified number, a million moves, is run by `cargo xtask stress` in a release build. Here the moves are counted and must have happened.
+//! certified number, a million moves, is run by `.ci/stress` in a release build. Here the moves are counted and must have happened.
 
 use crate::support::{os_thread, rounds};
 use std::cell::{Cell, RefCell};

@@ -166,3 +166,11 @@ fn an_impossible_stack_size_is_an_error_that_names_it() {
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains(&usize::MAX.to_string()), "{error}");
 }
+
+/// Results of tests stay on their goroutine: `?` with the usual boxed error works.
+#[gort::test(procs = [1, 2])]
+fn a_test_may_return_what_is_not_send() -> Result<(), Box<dyn std::error::Error>> {
+    let answer: u8 = "42".parse()?;
+    assert_eq!(answer, 42);
+    Ok(())
+}

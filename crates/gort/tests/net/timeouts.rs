@@ -126,6 +126,65 @@ fn readers_in_a_queue_time_out_together() {
     assert!(start.elapsed() < timeout * (READERS - 2));
 }
 
+/// A reader whose turn does not come in time gives up, whatever the one before it may wait; nobody's turn is lost with it.
+#[gort::test(procs = [1, 2, 4])]
+fn a_reader_in_a_queue_times_out_before_the_patient_one_ahead_of_it() {
+    let (near, far) = pair();
+    gort::scope(|s| {
+        let patient = s.spawn(|| (&near).read(&mut [0]));
+        wait_parked(patient.goroutine().id(), "IO wait, read");
+        near.set_read_timeout(Some(ms(10))).unwrap();
+        let hasty = s.spawn(|| (&near).read(&mut [0]));
+        let start = Instant::now();
+        assert_error((&near).read(&mut [0]), ErrorKind::TimedOut);
+        assert!(start.elapsed() >= ms(10));
+        assert_error(hasty.join().unwrap(), ErrorKind::TimedOut);
+        assert!(!patient.is_finished());
+        (&far).write_all(b"x").unwrap();
+        assert_eq!(patient.join().unwrap().unwrap(), 1);
+    });
+}
+
+/// Readers with all kinds of patience share a connection: every byte is read once, by somebody, and nobody is left waiting for a turn.
+#[gort::test(procs = [1, 2, 4])]
+fn impatient_readers_lose_no_byte_and_no_turn() {
+    const READERS: u64 = 8;
+    let bytes = rounds(3000);
+    let (near, far) = pair();
+    let (read, gave_up) = (std::sync::atomic::AtomicUsize::new(0), std::sync::atomic::AtomicUsize::new(0));
+    gort::scope(|s| {
+        for seed in 1..=READERS {
+            let (near, read, gave_up) = (&near, &read, &gave_up);
+            s.spawn(move || {
+                let mut draws = Draws::new(seed);
+                loop {
+                    let timeout = Duration::from_micros(1 + draws.below(200) as u64);
+                    near.set_read_timeout((draws.below(3) > 0).then_some(timeout)).unwrap();
+                    match { near }.read(&mut [0]) {
+                        Ok(0) => break,
+                        Ok(n) => drop(read.fetch_add(n, std::sync::atomic::Ordering::Relaxed)),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::TimedOut);
+                            gave_up.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+        let mut draws = Draws::new(99);
+        let mut sent = 0;
+        while sent < bytes {
+            let more = (1 + draws.below(20)).min(bytes - sent);
+            (&far).write_all(&vec![7; more]).unwrap();
+            sent += more;
+            gort::sleep(Duration::from_micros(draws.below(300) as u64));
+        }
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    assert_eq!(read.into_inner(), bytes);
+    assert!(gave_up.into_inner() > 0);
+}
+
 /// Whichever comes first holds, a timeout or a deadline.
 #[gort::test(procs = [1, 2, 4])]
 fn of_timeout_and_deadline_the_earlier_one_holds() {
