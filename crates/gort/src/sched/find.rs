@@ -247,11 +247,11 @@ fn take_inbox(p: &'static P, not_from: Option<&'static M>) -> Option<&'static G>
     for _ in 0..inbox.len() {
         let g = inbox.pop()?;
         let last = g.m.load(Relaxed).cast::<M>().cast_const();
-        if found.is_none() && not_from.is_none_or(|m| !ptr::eq(last, m)) {
+        if not_from.is_none_or(|m| !ptr::eq(last, m)) {
             found = Some(g);
-        } else {
-            inbox.push(g);
+            break;
         }
+        inbox.push(g);
     }
     p.inbox_full.store(!inbox.is_empty(), Release);
     found

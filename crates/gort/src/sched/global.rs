@@ -147,6 +147,7 @@ impl Central {
 
     pub(super) fn push_idle_m(&mut self, m: &'static M) {
         m.link.set(self.idle_ms);
+        m.is_listed.set(true);
         self.idle_ms = m;
     }
 
@@ -170,6 +171,13 @@ impl Central {
 
     /// Takes `m` out of the idle ones; false if somebody was faster.
     pub(super) fn remove_idle_m(&mut self, m: &'static M) -> bool {
+        if !m.is_listed.replace(false) {
+            return false;
+        }
+        if ptr::eq(self.keeper, m) {
+            self.keeper = ptr::null();
+            self.keeper_ns = crate::timer::NEVER;
+        }
         let mut from: *const M = ptr::null();
         let mut at = self.idle_ms;
         // SAFETY: as in `pop_idle_m`.
@@ -181,16 +189,12 @@ impl Central {
                     Some(from) => from.link.set(next),
                     None => self.idle_ms = next,
                 }
-                if ptr::eq(self.keeper, m) {
-                    self.keeper = ptr::null();
-                    self.keeper_ns = crate::timer::NEVER;
-                }
                 return true;
             }
             from = at;
             at = here.link.get();
         }
-        false
+        unreachable!("an M that says it is listed is")
     }
 
     /// Until when timers are minded: somebody wakes at this time at the latest.

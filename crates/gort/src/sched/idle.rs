@@ -208,8 +208,8 @@ fn rest_on_futex(m: &'static M) -> bool {
         let mut central = SCHED.central.lock();
         let mut next_ns = SCHED.timers.next_ns();
         central.for_idle_ps(|p| next_ns = next_ns.min(p.timers.next_ns()));
-        // Without an idle P all timers belong to Ms that run.
-        if central.idle_p_count > 0 && next_ns < central.covered_ns() {
+        // Without an idle P all timers belong to Ms that run. One that has been taken from the list is about to get a P and keeps nothing.
+        if m.is_listed.get() && central.idle_p_count > 0 && next_ns < central.covered_ns() {
             central.keeper = m;
             central.keeper_ns = next_ns;
             Some(next_ns)

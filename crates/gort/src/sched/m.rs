@@ -71,11 +71,14 @@ pub(crate) struct M {
     /// The P it runs with, for others to look at.
     pub(super) p_seen: AtomicPtr<P>,
     pub(super) link: Cell<*const M>,
+    /// It is among the idle Ms. As `link`.
+    pub(super) is_listed: Cell<bool>,
     /// The allocator's magazine of this thread.
     pub(crate) magazine: UnsafeCell<crate::alloc::Magazine>,
 }
 
-// SAFETY: plain cells are touched by the M's own thread only, but for `link`, which belongs to the holder of the scheduler's lock.
+// SAFETY: plain cells are touched by the M's own thread only, but for `link` and `is_listed`, which belong to the holder of the scheduler's
+// lock.
 unsafe impl Sync for M {}
 // SAFETY: as above.
 unsafe impl Send for M {}
@@ -109,6 +112,7 @@ impl M {
             locked_p: AtomicPtr::new(ptr::null_mut()),
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
+            is_listed: Cell::new(false),
             magazine: UnsafeCell::new(crate::alloc::Magazine::new()),
         }
     }

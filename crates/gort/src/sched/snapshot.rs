@@ -1,8 +1,10 @@
 //! Sums over Ps, Ms and goroutines for metrics and dumps.
 
 use super::{M, P, SCHED, idle};
+use crate::sys::clock;
+use crate::timer::NEVER;
 use gort_lockfree::owner::Stay;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// The scheduler's own state as text, for dumps.
@@ -17,6 +19,20 @@ pub(crate) fn write_state(out: &mut String) {
         ["free", "busy", "blocked"][SCHED.polling.load(Relaxed) as usize % 3],
         SCHED.retakes.load(Relaxed),
     );
+    let now_ns = clock::now_ns();
+    let (covered_ns, keeper) = {
+        let central = SCHED.central.lock();
+        // SAFETY: null or an M, and Ms are never freed.
+        (central.covered_ns(), unsafe { central.keeper.as_ref() }.map(|m| m.id))
+    };
+    let _ = writeln!(
+        out,
+        "timers: outside {}, minded until {}{}; sysmon {}",
+        Due(SCHED.timers.next_ns(), now_ns),
+        Due(covered_ns, now_ns),
+        keeper.map(|id| format!(", by M{id} among others")).unwrap_or_default(),
+        if SCHED.sysmon_asleep.load(Relaxed) { "asleep" } else { "awake" },
+    );
     for p in ps() {
         let lease = p.owner.current();
         let _ = write!(out, "P{}: ", p.id);
@@ -28,7 +44,12 @@ pub(crate) fn write_state(out: &mut String) {
         // Each is read once: the P goes on meanwhile, and the difference of two looks may be anything.
         let (all, queued) = (p.queue.len(), p.queue.ring_len());
         let next = all.saturating_sub(queued).min(1);
-        let _ = writeln!(out, ", {queued} queued, {next} next, {} runs", p.counters.runs.get());
+        let _ = writeln!(
+            out,
+            ", {queued} queued, {next} next, timer {}, {} runs",
+            Due(p.timers.next_ns(), now_ns),
+            p.counters.runs.get()
+        );
     }
     for m in ms() {
         let _ = write!(out, "M{} (thread {}): ", m.id, m.tid.load(Relaxed));
@@ -36,6 +57,20 @@ pub(crate) fn write_state(out: &mut String) {
             if Stay::in_user_code(m.stay.sample()) { "in goroutine" } else { "in the scheduler, last goroutine" };
         let _ = write!(out, "{place} {}", m.current().map_or(0, crate::g::G::id));
         let _ = writeln!(out, "{}", if m.in_poll.load(Relaxed) { ", polling" } else { "" });
+    }
+}
+
+/// A deadline as people say it, from now.
+struct Due(u64, u64);
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(when_ns, now_ns) = *self;
+        match when_ns {
+            NEVER => f.write_str("none"),
+            _ if when_ns <= now_ns => write!(f, "{} us ago", (now_ns - when_ns) / 1000),
+            _ => write!(f, "in {} us", (when_ns - now_ns) / 1000),
+        }
     }
 }
 
