@@ -6,6 +6,7 @@
 //! | [`order`] | in which order a thief asks its victims |
 //! | [`spinning`] | idle Ps and spinning Ms: who wakes whom |
 //! | [`owner`] | who owns a P: biased towards the M that runs on it |
+//! | [`claim`] | one waiter in several queues: who ends its wait |
 //! | [`wake_word`] | one waiting party, woken by a token or sent to look at the clock |
 //! | [`timer_word`] | one deadline and its one heap item |
 //! | [`side_word`] | one direction of a socket under an edge-triggered poller |
@@ -21,6 +22,7 @@ extern crate std;
 
 mod atomics;
 pub mod cache_line;
+pub mod claim;
 pub mod fd_mutex;
 #[cfg(test)]
 mod model;

@@ -37,6 +37,8 @@ pub(crate) const MUTATIONS: &[(&str, &str)] = &[
     ("fd_unlock_keeps_count", "fd_mutex::model::readers_hold_the_side_one_by_one_and_none_is_left_waiting"),
     ("fd_close_keeps_waiters", "fd_mutex::model::a_close_wakes_who_waits_for_the_side"),
     ("fd_withdraw_forgets_wake", "fd_mutex::model::a_reader_that_gives_up_takes_no_wake_along"),
+    ("claim_take_without_cas", "claim::model::of_two_givers_one_wins_and_the_value_arrives_whole"),
+    ("claim_finish_relaxed", "claim::model::of_two_givers_one_wins_and_the_value_arrives_whole"),
     ("owner_enter_no_fence", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_retake_no_barrier", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_leave_relaxed", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
