@@ -27,6 +27,7 @@
 //! ```
 //!
 //! - [`go`], [`Builder`], [`scope`], [`JoinHandle`]: as `std::thread`, for goroutines. They work from any thread; the runtime starts by itself.
+//! - [`chan`], [`select!`]: channels as in Go, with crossbeam's names.
 //! - [`net`]: TCP with std's types and methods, plus deadlines.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
 //! - [`runtime`]: configuration, metrics, a dump of all goroutines.
@@ -36,7 +37,9 @@
 
 pub mod alloc;
 mod blocking;
+pub mod chan;
 mod config;
+pub mod context;
 mod dump;
 mod g;
 mod io;
@@ -47,9 +50,12 @@ pub mod runtime;
 mod sched;
 mod spawn;
 mod stack;
+pub mod sync;
 mod sys;
 mod testing;
+pub mod time;
 mod timer;
+mod wait;
 
 pub use blocking::blocking;
 pub use gort_macros::{main, test};

@@ -11,8 +11,8 @@ const LAYERS: &[&[&str]] = &[
     &["g", "timer", "netpoll"],
     // The scheduler ends goroutines (`spawn::join`, `spawn::scope`) and keeps the allocator's magazines; a dump reads its state.
     &["sched", "dump", "spawn", "alloc"],
-    &["io"],
-    &["net", "runtime", "blocking"],
+    &["io", "wait"],
+    &["net", "chan", "sync", "time", "context", "runtime", "blocking"],
     &["testing"],
 ];
 

@@ -9,4 +9,4 @@ pub(crate) mod waiters;
 pub(crate) use list::GList;
 pub(crate) use record::{Extra, Finish, G, Status};
 pub(crate) use wait_reason::WaitReason;
-pub(crate) use waiters::{WaitList, Waiter};
+pub(crate) use waiters::{Taken, WaitList, Waiter, Want};

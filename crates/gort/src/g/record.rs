@@ -88,7 +88,7 @@ pub(crate) struct Extra {
 
 /// The record.
 #[repr(C, align(64))]
-pub(crate) struct G {
+pub struct G {
     // Line 0.
     /// Saved stack pointer while the goroutine does not run.
     pub(crate) rsp: Cell<usize>,

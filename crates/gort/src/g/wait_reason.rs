@@ -28,10 +28,38 @@ pub(crate) enum WaitReason {
     Resize,
     /// A blocking section that was full.
     Blocking,
+    /// Room in a channel, or a receiver.
+    ChanSend,
+    /// A value from a channel.
+    ChanRecv,
+    /// One of several things.
+    Select,
+    /// For ever: a `select!` without arms.
+    SelectNoCases,
+    /// A mutex.
+    Mutex,
+    /// The reading side of a read-write lock.
+    RwLockRead,
+    /// The writing side of a read-write lock.
+    RwLockWrite,
+    /// A condition variable.
+    Condvar,
+    /// Somebody else's initialisation.
+    Once,
+    /// The other parties of a barrier.
+    Barrier,
+    /// A wait group.
+    WaitGroup,
+    /// Permits of a semaphore.
+    Semaphore,
+    /// A notification.
+    Notify,
+    /// The end of a context.
+    Context,
 }
 
 impl WaitReason {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 26] = [
         Self::None,
         Self::Park,
         Self::Sleep,
@@ -44,6 +72,20 @@ impl WaitReason {
         Self::Scope,
         Self::Resize,
         Self::Blocking,
+        Self::ChanSend,
+        Self::ChanRecv,
+        Self::Select,
+        Self::SelectNoCases,
+        Self::Mutex,
+        Self::RwLockRead,
+        Self::RwLockWrite,
+        Self::Condvar,
+        Self::Once,
+        Self::Barrier,
+        Self::WaitGroup,
+        Self::Semaphore,
+        Self::Notify,
+        Self::Context,
     ];
 
     /// The reason stored as `raw`; unknown numbers read as [`WaitReason::None`].
@@ -66,6 +108,20 @@ impl WaitReason {
             Self::Scope => "scope wait",
             Self::Resize => "procs resize",
             Self::Blocking => "blocking section",
+            Self::ChanSend => "chan send",
+            Self::ChanRecv => "chan receive",
+            Self::Select => "select",
+            Self::SelectNoCases => "select (no cases)",
+            Self::Mutex => "sync.Mutex.Lock",
+            Self::RwLockRead => "sync.RWMutex.RLock",
+            Self::RwLockWrite => "sync.RWMutex.Lock",
+            Self::Condvar => "sync.Cond.Wait",
+            Self::Once => "sync.Once.Do",
+            Self::Barrier => "barrier wait",
+            Self::WaitGroup => "sync.WaitGroup.Wait",
+            Self::Semaphore => "semacquire",
+            Self::Notify => "notify wait",
+            Self::Context => "context wait",
         }
     }
 }

@@ -62,12 +62,7 @@ impl Held {
         me: &'static G,
         site: &'static Location<'static>,
     ) -> io::Result<Self> {
-        if !me.is_thread() {
-            if sched::perturb::is_on() {
-                sched::perturb::maybe_yield(me);
-            }
-            sched::checkpoint(me);
-        }
+        sched::begin_call(me);
         let (reason, waits) = match side {
             Side::Read => (WaitReason::Read, WaitReason::ReadLock),
             Side::Write => (WaitReason::Write, WaitReason::WriteLock),
@@ -215,7 +210,7 @@ fn wait_in_queue(
     site: &'static Location<'static>,
     until_ns: u64,
 ) -> bool {
-    let waiter = Waiter::new(me);
+    let waiter = Waiter::alone(me);
     {
         let mut queue = half.queue.lock();
         if queue.permits > 0 {

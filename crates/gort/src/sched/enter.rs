@@ -9,7 +9,7 @@
 
 use super::m::{Action, M};
 use super::p::P;
-use super::{fixed, run};
+use super::{fixed, perturb, run};
 use crate::g::G;
 use crate::sys::fence::Barrier;
 use std::sync::atomic::Ordering::Relaxed;
@@ -99,6 +99,17 @@ pub(crate) fn checkpoint(g: &'static G) {
     // SAFETY: `g` is the goroutine that runs this.
     if unsafe { M::of(g) }.stay.is_marked() {
         checkpoint_slow(g);
+    }
+}
+
+/// The beginning of a call that may park: a checkpoint, and a place where a perturbed run gives way.
+#[inline(always)]
+pub(crate) fn begin_call(g: &'static G) {
+    if !g.is_thread() {
+        if perturb::is_on() {
+            perturb::maybe_yield(g);
+        }
+        checkpoint(g);
     }
 }
 

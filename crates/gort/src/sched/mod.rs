@@ -50,7 +50,7 @@ pub(crate) mod start;
 mod sysmon;
 mod threadless;
 
-pub(crate) use enter::{checkpoint, enter};
+pub(crate) use enter::{begin_call, checkpoint, enter};
 pub(crate) use idle::wake_for_work;
 pub(crate) use m::M;
 pub(crate) use p::{MAX_PROCS, P};

@@ -1,0 +1,381 @@
+//! `select!`: the first of several operations, and no other.
+//!
+//! 1. Each arm, in random order, looks whether it can go on: one that can does, and that is all.
+//! 2. Otherwise all stand in their channels' queues with one claim. One that finds on its way that an operation can go on after all gives the
+//!    claim up, and all start again; so two `select!`s that meet never wait for each other, since whoever came second sees the first.
+//! 3. The party parks until somebody has taken the claim for one of the arms, or the deadline has come.
+//! 4. All nodes leave their queues.
+//!
+//! A receiving arm that wins has its value. A sending arm that wins has a turn (see `core`): the value's expression is evaluated after that, so
+//! what a losing arm would have sent has not been touched.
+//!
+//! Source: Go `select.go` for the order, crossbeam-channel `select.rs` for standing in one queue after the other.
+
+use super::core::{ArmEnd, FOR_EVER, Fail, NOT_AT_ALL, Turn};
+use super::error::{RecvError, SendError};
+use super::flavor::Flavor;
+use super::{Receiver, Sender};
+use crate::g::{G, WaitReason, Waiter, Want};
+use crate::prim::rng::Rng;
+use crate::sched;
+use crate::sys::clock;
+use crate::timer::NEVER;
+use crate::wait::{Caller, Wait};
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+/// One operation of a `select!`. Sealed: only the types here have it.
+#[doc(hidden)]
+pub trait Arm {
+    /// Goes on if it can at once.
+    #[doc(hidden)]
+    fn attempt(&self, caller: Caller) -> bool;
+
+    /// True if it could go on at once.
+    #[doc(hidden)]
+    fn is_ready(&self) -> bool;
+
+    /// Stands in the queue; with `news`, only to hear that something has changed. True: it could go on after all.
+    ///
+    /// # Safety
+    /// Arm and wait stay where they are, and the wait's claim, if taken, is finished, until after `delist`.
+    #[doc(hidden)]
+    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool;
+
+    /// Leaves the queue.
+    #[doc(hidden)]
+    fn delist(&self);
+
+    /// Its case has ended the wait: true if that was a success.
+    #[doc(hidden)]
+    fn settle(&self, outcome: u8) -> bool;
+
+    /// When it can go on without anybody's doing.
+    #[doc(hidden)]
+    fn due_ns(&self) -> u64;
+}
+
+/// `recv(r)`.
+#[doc(hidden)]
+pub struct RecvArm<'a, T> {
+    receiver: &'a Receiver<T>,
+    node: Waiter,
+    slot: UnsafeCell<MaybeUninit<T>>,
+    state: Cell<Received>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Received {
+    Nothing,
+    /// A value, in the slot.
+    Value,
+    /// The end.
+    Closed,
+}
+
+impl<'a, T> RecvArm<'a, T> {
+    /// See the trait.
+    pub fn new(receiver: &'a Receiver<T>) -> Self {
+        let slot = UnsafeCell::new(MaybeUninit::uninit());
+        Self { receiver, node: Waiter::new(), slot, state: Cell::new(Received::Nothing) }
+    }
+
+    /// What it has received, once it has won.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn take(&self) -> Result<T, RecvError> {
+        match self.state.replace(Received::Nothing) {
+            // SAFETY: the state says that it is there, and it is taken once.
+            Received::Value => Ok(unsafe { (*self.slot.get()).assume_init_read() }),
+            Received::Closed => Err(RecvError),
+            Received::Nothing => panic!("select: this operation was not selected"),
+        }
+    }
+}
+
+impl<T> Drop for RecvArm<'_, T> {
+    fn drop(&mut self) {
+        if self.state.get() == Received::Value {
+            drop(self.take());
+        }
+    }
+}
+
+impl<T> Arm for RecvArm<'_, T> {
+    #[inline]
+    fn attempt(&self, caller: Caller) -> bool {
+        let value = match &self.receiver.flavor {
+            Flavor::Chan(chan) => match chan.recv(NOT_AT_ALL, caller) {
+                Ok(value) => Some(value),
+                Err(Fail::Late) => None,
+                Err(Fail::Closed) => {
+                    self.state.set(Received::Closed);
+                    return true;
+                }
+            },
+            time => time.due(),
+        };
+        let Some(value) = value else { return false };
+        // SAFETY: nobody else knows the slot: the arm is in no queue.
+        unsafe { (*self.slot.get()).write(value) };
+        self.state.set(Received::Value);
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        match &self.receiver.flavor {
+            Flavor::Chan(chan) => chan.is_readable(),
+            time => time.due_ns() <= clock::now_ns(),
+        }
+    }
+
+    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
+        let Flavor::Chan(chan) = &self.receiver.flavor else { return false };
+        let want = if news { Want::News } else { Want::Value };
+        self.node.set(wait.me, &wait.claim, case, want, self.slot.get().cast());
+        // SAFETY: the caller's promise; the slot is the arm's.
+        unsafe { chan.enlist_receiver(&self.node, &wait.claim) }
+    }
+
+    fn delist(&self) {
+        if let Flavor::Chan(chan) = &self.receiver.flavor {
+            chan.delist_receiver(&self.node);
+        }
+    }
+
+    fn settle(&self, outcome: u8) -> bool {
+        let state = match ArmEnd::of(outcome) {
+            ArmEnd::Delivered => Received::Value,
+            ArmEnd::Closed => Received::Closed,
+            _ => return false,
+        };
+        self.state.set(state);
+        true
+    }
+
+    fn due_ns(&self) -> u64 {
+        self.receiver.flavor.due_ns()
+    }
+}
+
+impl<T> fmt::Debug for RecvArm<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecvArm { .. }")
+    }
+}
+
+/// `send(s, value)`.
+#[doc(hidden)]
+pub struct SendArm<'a, T> {
+    sender: &'a Sender<T>,
+    node: Waiter,
+    turn: Cell<Option<Turn>>,
+    is_closed: Cell<bool>,
+}
+
+impl<'a, T> SendArm<'a, T> {
+    /// See the trait.
+    pub fn new(sender: &'a Sender<T>) -> Self {
+        Self { sender, node: Waiter::new(), turn: Cell::new(None), is_closed: Cell::new(false) }
+    }
+
+    /// Sends the value, once it has won.
+    ///
+    /// # Panics
+    /// If it has not.
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        match self.turn.take() {
+            Some(turn) => self.sender.chan.use_turn(turn, value).map_err(SendError),
+            None if self.is_closed.take() => Err(SendError(value)),
+            None => panic!("select: this operation was not selected"),
+        }
+    }
+}
+
+impl<T> Drop for SendArm<'_, T> {
+    fn drop(&mut self) {
+        // It has won, and the value's expression panicked.
+        if let Some(turn) = self.turn.take() {
+            self.sender.chan.abandon_turn(turn);
+        }
+    }
+}
+
+impl<T> Arm for SendArm<'_, T> {
+    #[inline]
+    fn attempt(&self, _: Caller) -> bool {
+        match self.sender.chan.try_turn() {
+            Ok(None) => return false,
+            Ok(turn) => self.turn.set(turn),
+            Err(()) => self.is_closed.set(true),
+        }
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        self.sender.chan.is_writable()
+    }
+
+    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
+        let want = if news { Want::News } else { Want::Turn };
+        self.node.set(wait.me, &wait.claim, case, want, (&raw const self.turn).cast_mut().cast());
+        // SAFETY: the caller's promise; the slot is the arm's.
+        unsafe { self.sender.chan.enlist_sender(&self.node, &wait.claim) }
+    }
+
+    fn delist(&self) {
+        self.sender.chan.delist_sender(&self.node);
+    }
+
+    fn settle(&self, outcome: u8) -> bool {
+        match ArmEnd::of(outcome) {
+            ArmEnd::Turn => self.turn.set(Some(self.turn.take().unwrap_or(Turn::Place))),
+            ArmEnd::Closed => self.is_closed.set(true),
+            _ => return false,
+        }
+        true
+    }
+
+    fn due_ns(&self) -> u64 {
+        NEVER
+    }
+}
+
+impl<T> fmt::Debug for SendArm<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendArm { .. }")
+    }
+}
+
+/// How long a `select!` waits.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Without `default`.
+    ForEver,
+    /// `default`.
+    NotAtAll,
+    /// `default(timeout)`.
+    For(Duration),
+    /// Until this moment.
+    Until(Instant),
+}
+
+impl Limit {
+    fn until_ns(self) -> u64 {
+        match self {
+            Self::ForEver => FOR_EVER,
+            Self::NotAtAll => NOT_AT_ALL,
+            Self::For(duration) => clock::after(duration),
+            Self::Until(instant) => clock::deadline_ns(instant),
+        }
+    }
+}
+
+/// What a `select!` looks for, and in which order.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// The first that can go on, instead of any.
+    pub biased: bool,
+    /// Only look.
+    pub news: bool,
+}
+
+/// Runs the operations `arms`: the number of the one that was, `None` when the limit has come.
+#[doc(hidden)]
+#[track_caller]
+pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
+    let caller = Caller::begin();
+    let until_ns = limit.until_ns();
+    let order = Order::new(arms.len(), manner.biased, caller.me);
+    let order = order.as_slice();
+    loop {
+        for &at in order {
+            let arm = arms[usize::from(at)];
+            if if manner.news { arm.is_ready() } else { arm.attempt(caller) } {
+                return Some(usize::from(at));
+            }
+        }
+        if until_ns == NOT_AT_ALL || until_ns != FOR_EVER && clock::now_ns() >= until_ns {
+            return None;
+        }
+        let won = wait(arms, order, until_ns, manner.news, caller);
+        if won.is_some() {
+            return won;
+        }
+    }
+}
+
+/// Waits once: the arm that has won meanwhile; `None` if all should look again.
+fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Caller) -> Option<usize> {
+    let wait = Wait::new(caller.me);
+    let mut enlisted = 0;
+    let mut can_go_on = false;
+    for &at in order {
+        if can_go_on || wait.is_over() {
+            break;
+        }
+        enlisted += 1;
+        // SAFETY: all are delisted below, after the wait; nothing in between unwinds.
+        can_go_on = unsafe { arms[usize::from(at)].enlist(&wait, u32::from(at), news) };
+    }
+    let end = if can_go_on && wait.give_up() {
+        None
+    } else {
+        let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
+        let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
+        wait.until(due_ns, reason, arms.len(), caller.site)
+    };
+    for &at in &order[..enlisted] {
+        arms[usize::from(at)].delist();
+    }
+    let end = end?;
+    arms[end.case as usize].settle(end.outcome).then_some(end.case as usize)
+}
+
+/// In which order the arms have their chance. Up to [`FEW`] it allocates nothing.
+struct Order {
+    few: [u16; FEW],
+    many: Vec<u16>,
+    len: usize,
+}
+
+const FEW: usize = 16;
+
+impl Order {
+    fn new(len: usize, biased: bool, me: &'static G) -> Self {
+        assert!(len <= usize::from(u16::MAX), "select: more than {} operations", u16::MAX);
+        let mut this = Self { few: [0; FEW], many: Vec::new(), len };
+        if len > FEW {
+            this.many = vec![0; len];
+        }
+        let slice = if len > FEW { &mut this.many[..] } else { &mut this.few[..len] };
+        for (at, place) in slice.iter_mut().enumerate() {
+            *place = at as u16;
+        }
+        if !biased && len > 1 {
+            shuffle(slice, me);
+        }
+        this
+    }
+
+    fn as_slice(&self) -> &[u16] {
+        if self.len > FEW { &self.many } else { &self.few[..self.len] }
+    }
+}
+
+/// Fisher and Yates: every order is as likely.
+fn shuffle(slice: &mut [u16], me: &'static G) {
+    thread_local! {
+        static RNG: Cell<Option<Rng>> = const { Cell::new(None) };
+    }
+    let mut rng = RNG.take().unwrap_or_else(|| Rng::stream(sched::fixed().seed, me.id()));
+    for at in (1..slice.len()).rev() {
+        slice.swap(at, rng.below(at as u32 + 1) as usize);
+    }
+    RNG.set(Some(rng));
+}

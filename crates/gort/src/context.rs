@@ -1,0 +1,1 @@
+//! Contexts: cancellation, deadlines and values that follow a task through its goroutines.

@@ -1,0 +1,1 @@
+//! Time: sleeping, timers, tickers, timeouts.
