@@ -16,6 +16,7 @@
 //! The words that a dump reads while the goroutine runs are atomics, read and written `Relaxed`: a dump is a picture, not a proof.
 
 use super::WaitReason;
+use crate::prim::word::Word;
 use crate::timer::TimerWord;
 use gort_lockfree::wake_word::WakeWord;
 use std::cell::{Cell, UnsafeCell};
@@ -23,7 +24,7 @@ use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Bytes that a closure or a result may take without a heap allocation.
@@ -91,9 +92,9 @@ pub(crate) struct Extra {
 pub struct G {
     // Line 0.
     /// Saved stack pointer while the goroutine does not run.
-    pub(crate) rsp: Cell<usize>,
+    pub(crate) rsp: Word,
     /// Thread pointer of the goroutine's own thread block; 0 before the first run.
-    pub(crate) tp: Cell<usize>,
+    pub(crate) tp: Word,
     /// The M that runs it or ran it last. Opaque here: the scheduler's type lies above.
     pub(crate) m: AtomicPtr<()>,
     /// The next member of whatever list holds the goroutine.
@@ -134,8 +135,8 @@ impl G {
     /// A free record.
     pub(crate) fn new() -> Self {
         Self {
-            rsp: Cell::new(0),
-            tp: Cell::new(0),
+            rsp: Word::new(0),
+            tp: Word::new(0),
             m: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null_mut()),
             status: AtomicU8::new(Status::Free as u8),
@@ -295,7 +296,8 @@ impl G {
     /// Gives the goroutine its extra data. Only before it is queued, on a record that has none.
     pub(crate) fn set_extra(&self, extra: Box<Extra>) {
         debug_assert!(self.extra.load(Relaxed).is_null());
-        self.extra.store(Box::into_raw(extra), Relaxed);
+        // Release: pairs with the Acquire in `extra`, for a dump on another thread.
+        self.extra.store(Box::into_raw(extra), Release);
     }
 
     /// The extra data, for the goroutine itself and for the scheduler while it owns the goroutine. Others go through
@@ -303,7 +305,8 @@ impl G {
     #[inline(always)]
     pub(crate) fn extra(&self) -> Option<&Extra> {
         // SAFETY: set before the goroutine was queued and freed only by `registry::drop_extra`, at its end.
-        unsafe { self.extra.load(Relaxed).as_ref() }
+        // Acquire: pairs with the Release in `set_extra`.
+        unsafe { self.extra.load(Acquire).as_ref() }
     }
 
     /// Takes the extra data out. Only `registry` calls this, under its lock.

@@ -1,9 +1,9 @@
 //! One operation on one side of a descriptor, from the lock of the side to its result.
 //!
 //! 1. Take the side; another reader (writer) may be at it.
-//! 2. Look at the deadline, before any I/O: an expired one fails even if data waits.
-//! 3. Clear the readiness, then try the call. An event that comes later sets it again, so none is lost.
-//! 4. It would block: arm the deadline's timer and park. The commit refuses if the side was touched since step 3; go to 2.
+//! 2. Clear the readiness. Whatever happens to the side from here on, an event or a deadline that moves, sets it again, so none is lost.
+//! 3. Look at the deadline, before any I/O: an expired one fails even if data waits. Then try the call.
+//! 4. It would block: arm the deadline's timer and park. The commit refuses if the side was touched since step 2; go there.
 //!
 //! Events, deadlines that change, timers and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
 //! nothing to tell apart and nothing to count.
@@ -94,11 +94,14 @@ impl Held {
     #[inline]
     pub(super) fn run<R>(&mut self, mut call: impl FnMut(i32) -> Result<R, Errno>) -> io::Result<R> {
         loop {
+            // First, so that a deadline set after the look at it makes the commit refuse.
+            let attempt = self.half.word.begin_try();
             let deadline_ns = self.check_deadline()?;
-            match self.half.word.begin_try() {
+            match attempt {
                 Try::Closed => return Err(closed(self.desc)),
-                Try::Drained => {}
-                Try::Go => match call(self.desc.fd()) {
+                // Readiness comes with polls. Who parks gets it in time; who does not asks the kernel.
+                Try::Drained if !self.is_nonblocking() => {}
+                Try::Go | Try::Drained => match call(self.desc.fd()) {
                     Ok(result) => return Ok(result),
                     Err(Errno::AGAIN) => {}
                     Err(Errno::INTR) => continue,
@@ -131,11 +134,11 @@ impl Held {
     /// deadline comes, the descriptor is closed, or waiting is forbidden.
     pub(super) fn pause(&mut self, until_ns: u64) -> io::Result<()> {
         loop {
-            let deadline_ns = self.check_deadline()?;
             // Takes the readiness, which loses nothing: the call follows.
             if self.half.word.begin_try() == Try::Closed {
                 return Err(closed(self.desc));
             }
+            let deadline_ns = self.check_deadline()?;
             if clock::now_ns() >= until_ns || self.is_nonblocking() {
                 return Ok(());
             }

@@ -3,3 +3,4 @@
 pub(crate) mod late;
 pub(crate) mod lock;
 pub(crate) mod rng;
+pub(crate) mod word;

@@ -51,8 +51,8 @@ pub(crate) fn enter(g: &'static G) -> Inside {
 fn enter_slow(m: &'static M, g: &'static G) -> Option<Inside> {
     let action = match keep_p(m) {
         Some(p) if !must_give_way(m, p) => return Some(Inside { m, p }),
-        Some(_) => Action::Yield,
-        None => Action::Requeue,
+        // Behind what waits in the global queue, as Go does with those it preempts: at the end of its own ring it might be alone.
+        _ => Action::Requeue,
     };
     // In a marked section the mark stays.
     let before = g.status();

@@ -107,16 +107,21 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     if run::has_timers(p) {
         run_timers(p);
     }
-    if tick.is_multiple_of(FAIRNESS) {
+    // A pair that keeps handing over in the run-next slot hardly moves the tick.
+    let is_chain_over = p.is_chain_over();
+    if tick.is_multiple_of(FAIRNESS) || is_chain_over {
         if global::has_work() {
             // Without a poll in the same turn: it would refill the ring before the global queue is empty, turn after turn, and what has
             // spilled there would wait for ever.
             // SAFETY: the M owns the P.
             if let Some(g) = unsafe { SCHED.central.lock().take(p, false) } {
+                p.reset_chain();
                 return Some(g);
             }
         }
-        poll_briefly(m, p);
+        if !is_chain_over {
+            poll_briefly(m, p);
+        }
     }
     if perturb::is_on() {
         if let Some(g) = take_inbox(p, None) {
@@ -156,7 +161,11 @@ fn run_timers(p: &'static P) {
     if SCHED.idle_next_ns.load(Relaxed) <= now_ns {
         expire_idle(now_ns, &mut ready);
     }
+    let has_fired = !ready.is_empty();
     take_over(p, &mut ready);
+    if has_fired && p.queue.len() > 1 {
+        idle::wake_for_work();
+    }
 }
 
 /// Fires the due timers of idle Ps and plain threads.

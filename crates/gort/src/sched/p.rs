@@ -61,6 +61,8 @@ pub(crate) struct P {
     pub(super) seen_stay: Cell<u64>,
     pub(super) seen_since_ns: Cell<u64>,
     pub(super) seen_m: Cell<u32>,
+    /// At that sample it had more than it ran, while another P was idle.
+    pub(super) seen_uneven: Cell<bool>,
     /// CPU time of that M's thread at that sample, 0 if it was not looked at.
     pub(super) seen_cpu_ns: Cell<u64>,
     pub(super) link: Cell<*const P>,
@@ -95,6 +97,7 @@ impl P {
             seen_stay: Cell::new(0),
             seen_since_ns: Cell::new(0),
             seen_m: Cell::new(0),
+            seen_uneven: Cell::new(false),
             seen_cpu_ns: Cell::new(0),
             link: Cell::new(ptr::null()),
         }
@@ -107,6 +110,17 @@ impl P {
 
     pub(super) fn set_retired(&self, retired: bool) {
         self.retired.store(retired, Relaxed);
+    }
+
+    /// The run-next slot has been served as often in a row as it may be.
+    #[inline(always)]
+    pub(super) fn is_chain_over(&self) -> bool {
+        self.chain.get() >= CHAIN
+    }
+
+    /// Something else than the run-next slot has had its turn.
+    pub(super) fn reset_chain(&self) {
+        self.chain.set(0);
     }
 
     pub(super) fn is_out(&self) -> bool {

@@ -149,6 +149,7 @@ pub(crate) fn arm(g: &'static G, word: &crate::timer::TimerWord, target: Target,
     if until_ns == NEVER {
         return;
     }
+    // Until the push below the word claims an item that is in no heap: only the party itself sets its word, so nobody relies on it meanwhile.
     let Some(when_ns) = word.set(until_ns) else { return };
     if g.has(THREAD) {
         idle::arm_outside(when_ns, target);

@@ -91,6 +91,7 @@ fn quick(m: &'static M) -> Pick {
     unsafe {
         if tick.is_multiple_of(FAIRNESS)
             || tick.is_multiple_of(TIMER_TICKS) && has_timers(p)
+            || p.is_chain_over() && (super::global::has_work() || has_timers(p))
             || p.stacks_full()
             || p.is_retired()
         {
@@ -136,7 +137,7 @@ fn look_ahead(p: &'static P) {
     }
     let first = p.queue.peek(0);
     if !first.is_null() {
-        // SAFETY: entries of the ring are records, which are never freed; the values may be stale, and a prefetch takes any address.
+        // SAFETY: entries of the ring are records, which are never freed. A thief may run it meanwhile; a prefetch takes any address.
         let (rsp, tp) = unsafe { ((*first).rsp.get(), (*first).tp.get()) };
         if tp == 0 {
             // Not started: the closure is what comes next, and the stack will be a warm one.

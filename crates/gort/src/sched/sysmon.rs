@@ -59,7 +59,7 @@ struct Round {
     acted: bool,
     /// Some M stays in user code.
     hogs: bool,
-    /// A P is idle while another has goroutines queued.
+    /// A P is idle while another has goroutines queued, or could have some any moment.
     uneven: bool,
 }
 
@@ -140,7 +140,8 @@ fn sleep_until_woken() -> bool {
 }
 
 fn look(now_ns: u64, batch: &mut Batch) -> Round {
-    let mut round = Round { acted: false, hogs: false, uneven: false };
+    let is_partly_idle = SCHED.spinning.idle() > 0 && !is_all_idle();
+    let mut round = Round { acted: false, hogs: false, uneven: is_partly_idle };
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -194,13 +195,22 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         // It may be in and out of the runtime all the time, where its P cannot be taken; then it gives way by itself.
         m.ask_to_give_way();
     }
+    if p.timers.next_ns().saturating_add(HOG_NS) <= now_ns {
+        // Its M is in user code, or in and out of it without ever looking for work.
+        p.timers.expire(now_ns, overdue);
+    }
     let seq = m.stay.sample();
     if p.seen_stay.get() != seq || p.seen_m.get() != lease.m {
         p.seen_stay.set(seq);
         p.seen_m.set(lease.m);
         p.seen_since_ns.set(now_ns);
         p.seen_cpu_ns.set(0);
-        round.uneven |= SCHED.spinning.idle() > 0 && !p.queue.is_empty();
+        let is_uneven = SCHED.spinning.idle() > 0 && !p.queue.is_empty();
+        round.uneven |= is_uneven;
+        if p.seen_uneven.replace(is_uneven) && is_uneven && p.queue.ring_len() > 0 {
+            // Twice in a row, so it stays that way: two that take turns on one P, say, each of which fills the slot before it yields.
+            idle::wake_for_work();
+        }
         return;
     }
     if !Stay::in_user_code(seq) {
@@ -214,9 +224,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     }
     if held_ns >= HOG_NS {
         round.hogs = true;
-        if p.timers.next_ns() <= now_ns {
-            p.timers.expire(now_ns, overdue);
-        }
+        p.timers.expire(now_ns, overdue);
     }
     let is_blocking = m.current().is_some_and(|g| g.status() == Status::Blocking);
     let work = work() || !overdue.is_empty();

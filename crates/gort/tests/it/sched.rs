@@ -1,7 +1,7 @@
 //! Scheduling: progress, parallelism, fairness, bookkeeping.
 
 use crate::support::{rounds, scaled, wait_until};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
@@ -43,6 +43,98 @@ fn a_goroutine_that_spawns_without_end_starves_nobody() {
         while !ended.load(Acquire) {
             s.spawn(|| ());
         }
+    });
+}
+
+/// One that is in and out of the runtime all the time gives way to what a plain thread has made ready, and to a timer of its own P.
+#[gort::test(procs = [1, 2, 4])]
+fn a_goroutine_that_never_parks_hides_neither_the_global_queue_nor_timers() {
+    let (done, ticks) = (AtomicBool::new(false), AtomicUsize::new(0));
+    gort::scope(|s| {
+        let parked = s.spawn(gort::park);
+        let parked = parked.goroutine();
+        s.spawn(|| {
+            while ticks.load(Acquire) < 5 {
+                gort::sleep(Duration::from_millis(2));
+                ticks.fetch_add(1, Release);
+            }
+            // From a plain thread it comes by the global queue.
+            std::thread::spawn(move || parked.unpark()).join().unwrap();
+            done.store(true, Release);
+        });
+        while !done.load(Acquire) {
+            drop(gort::lock_os_thread());
+        }
+    });
+}
+
+/// Two that hand over to each other in the run-next slot leave room for a third: within a few dozen turns, not after a thousand.
+#[gort::test(procs = 1)]
+fn a_pair_in_the_run_next_slot_does_not_hide_the_global_queue() {
+    let (ran, turns, first) = (AtomicBool::new(false), AtomicUsize::new(0), gort::current());
+    gort::scope(|s| {
+        let third = s.spawn(|| {
+            gort::park();
+            ran.store(true, Release);
+        });
+        let third = third.goroutine();
+        let second = s.spawn(|| {
+            while !ran.load(Acquire) {
+                gort::park();
+                first.unpark();
+            }
+        });
+        let second = second.goroutine();
+        let (counted, unparked_at) = (&turns, AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                // Once the two are at it.
+                while counted.load(Acquire) < 100 {
+                    std::thread::yield_now();
+                }
+                third.unpark();
+                unparked_at.store(counted.load(Acquire), Release);
+            });
+            while !ran.load(Acquire) {
+                counted.fetch_add(1, Release);
+                second.unpark();
+                gort::park();
+                // Long enough that the other thread's moment can be told.
+                (0..2000).for_each(|_| std::hint::spin_loop());
+            }
+        });
+        second.unpark();
+        let waited = turns.load(Acquire).saturating_sub(unparked_at.into_inner());
+        assert!(waited < 200, "{waited} turns");
+    });
+}
+
+/// Two that only yield, on one of two Ps, are soon on both: they meet, which they cannot by taking turns.
+#[gort::test(procs = 2)]
+fn two_that_yield_on_one_p_are_spread_over_two() {
+    let inside = AtomicUsize::new(0);
+    let met = AtomicBool::new(false);
+    let visit = || {
+        while !met.load(Acquire) {
+            inside.fetch_add(1, AcqRel);
+            for _ in 0..2000 {
+                if inside.load(Acquire) == 2 {
+                    met.store(true, Release);
+                }
+                std::hint::spin_loop();
+            }
+            inside.fetch_sub(1, AcqRel);
+            gort::yield_now();
+        }
+    };
+    gort::scope(|s| {
+        let parked = s.spawn(|| {
+            gort::park();
+            visit();
+        });
+        gort::sleep(Duration::from_millis(1));
+        parked.goroutine().unpark();
+        visit();
     });
 }
 

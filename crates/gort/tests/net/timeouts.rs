@@ -288,6 +288,40 @@ fn moving_the_deadline_all_the_time_loses_nothing() {
     });
 }
 
+/// A deadline set at the very moment at which a read begins to wait ends that read.
+#[gort::test(procs = [1, 2, 4])]
+fn a_deadline_set_while_a_read_begins_is_not_overlooked() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    let (near, _far) = pair();
+    let count = rounds(20_000);
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let mut draws = Draws::new(11);
+    std::thread::scope(|s| {
+        // A plain thread, so that it really is at the same moment.
+        s.spawn(|| {
+            for round in 1..=count {
+                while begun.load(SeqCst) < round {
+                    std::hint::spin_loop();
+                }
+                assert_error((&near).read(&mut [0; 8]), ErrorKind::TimedOut);
+                ended.store(round, SeqCst);
+            }
+        });
+        for round in 1..=count {
+            near.set_read_deadline(Some(Instant::now() + Duration::from_secs(3600))).unwrap();
+            begun.store(round, SeqCst);
+            for _ in 0..draws.below(100) {
+                std::hint::spin_loop();
+            }
+            near.set_read_deadline(Some(Instant::now())).unwrap();
+            while ended.load(SeqCst) < round {
+                std::hint::spin_loop();
+                gort::yield_now();
+            }
+        }
+    });
+}
+
 /// A timer that belonged to a closed connection does not disturb the one that comes after it.
 #[gort::test(procs = [1, 2, 4])]
 fn a_deadline_of_a_closed_connection_concerns_nobody() {
