@@ -142,7 +142,10 @@ pub fn max_procs() -> usize {
 /// assert_eq!(gort::runtime::max_procs(), 1);
 /// gort::runtime::set_max_procs(before);
 /// ```
+#[track_caller]
 pub fn set_max_procs(procs: usize) -> usize {
+    let most = sched::MAX_PROCS;
+    assert!((1..=most).contains(&procs), "gort::runtime::set_max_procs: {procs} is not between 1 and {most}");
     start::ensure();
     let before = sched::resize::set_procs(procs);
     while !sched::resize::is_settled() {

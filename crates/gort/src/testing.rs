@@ -26,6 +26,7 @@ pub struct Options {
 
 /// Runs a program's `main` as the first goroutine. When it returns the process ends, whatever other goroutines do.
 #[doc(hidden)]
+#[track_caller]
 pub fn main<T: Termination + 'static>(options: Options, body: fn() -> T) -> ExitCode {
     let mut builder = crate::runtime::Builder::new();
     if let Some(procs) = options.procs {
@@ -74,6 +75,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a test on a goroutine, once for each number of Ps until one fails, and checks that everything it started is gone afterwards.
 #[doc(hidden)]
+#[track_caller]
 pub fn test<T: Termination + 'static>(options: TestOptions, body: fn() -> T) -> ExitCode {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     start::ensure();
@@ -91,6 +93,7 @@ pub fn test<T: Termination + 'static>(options: TestOptions, body: fn() -> T) -> 
     ExitCode::SUCCESS
 }
 
+#[track_caller]
 fn run_once<T: Termination + 'static>(options: &TestOptions, procs: usize, body: fn() -> T) -> ExitCode {
     let limit = time_limit(options);
     let before = Census::take();

@@ -33,7 +33,6 @@ pub(super) fn first_success<T>(
 }
 
 /// What was tried and how each attempt failed; the source is the last failure, with the system's error number.
-#[derive(Debug)]
 struct Failures {
     what: &'static str,
     failures: Vec<(SocketAddr, io::Error)>,
@@ -47,6 +46,13 @@ impl fmt::Display for Failures {
             write!(f, "{separator}{addr}: {error}")?;
         }
         Ok(())
+    }
+}
+
+/// What a `main` that returns the error prints: the sentence, not the fields.
+impl fmt::Debug for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

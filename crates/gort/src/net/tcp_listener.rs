@@ -117,6 +117,10 @@ impl TcpListener {
         }
         let way_out = match error.raw_os_error() {
             Some(libc::EMFILE) => match limits::descriptors() {
+                Ok(limits) if limits.soft >= limits.hard => format!(
+                    "this process may open {} descriptors, and that is the hard limit: its parent, or limits.conf, must raise it",
+                    limits.hard
+                ),
                 Ok(limits) => format!(
                     "this process may open {} descriptors: raise the limit (ulimit -n), up to {}",
                     limits.soft, limits.hard
