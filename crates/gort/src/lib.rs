@@ -30,6 +30,7 @@
 //! - [`chan`], [`select!`]: channels as in Go, with crossbeam's names.
 //! - [`net`]: TCP with std's types and methods, plus deadlines.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
+//! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
 //! - [`runtime`]: configuration, metrics, a dump of all goroutines.
 //! - [`alloc`]: the allocator that `#[gort::main]` installs.
 //!
@@ -42,6 +43,7 @@ mod config;
 pub mod context;
 mod dump;
 mod g;
+mod host;
 mod io;
 pub mod net;
 mod netpoll;
@@ -59,6 +61,7 @@ mod wait;
 
 pub use blocking::blocking;
 pub use gort_macros::{main, test};
+pub use host::host;
 pub use spawn::{
     Builder, Goroutine, GoroutineId, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go, lock_os_thread,
     park, park_timeout, scope, sleep, unlock_os_thread, yield_now,

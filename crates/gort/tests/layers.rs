@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     // The scheduler ends goroutines (`spawn::join`, `spawn::scope`) and keeps the allocator's magazines; a dump reads its state.
     &["sched", "dump", "spawn", "alloc"],
     &["io", "wait"],
-    &["net", "chan", "sync", "time", "context", "runtime", "blocking"],
+    &["net", "chan", "sync", "time", "context", "runtime", "blocking", "host"],
     &["testing"],
 ];
 

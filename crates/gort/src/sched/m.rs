@@ -133,6 +133,12 @@ impl M {
         self.tp.get()
     }
 
+    /// The upper end of what is free of the M's own stack while a goroutine runs on it. 16-aligned.
+    #[inline(always)]
+    pub(crate) fn free_stack(&self) -> usize {
+        self.rsp.get() & !15
+    }
+
     /// Asks the goroutine that runs here to let others run when it next calls gort. A hint: if it parks meanwhile, its successor gives way
     /// once for nothing.
     pub(super) fn ask_to_give_way(&self) {

@@ -21,7 +21,7 @@ use std::panic;
 
 /// What a panic is recognised by.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mark {
+pub(crate) enum Mark {
     /// Hash of the message.
     Text(u64),
     Other(TypeId),
@@ -30,6 +30,24 @@ enum Mark {
 thread_local! {
     /// What the hook spoke of last.
     static SPOKEN: Cell<Option<Mark>> = const { Cell::new(None) };
+    /// The goroutine on whose behalf this thread runs (`gort::host`).
+    static GUEST: Cell<Option<&'static G>> = const { Cell::new(None) };
+}
+
+/// Says on whose behalf the calling thread runs.
+#[inline(always)]
+pub(crate) fn set_guest(g: Option<&'static G>) {
+    GUEST.set(g);
+}
+
+/// Takes what the hook spoke of on this thread block.
+pub(crate) fn take_spoken() -> Option<Mark> {
+    SPOKEN.take()
+}
+
+/// Leaves it to this one, on which the panic goes on.
+pub(crate) fn set_spoken(mark: Option<Mark>) {
+    SPOKEN.set(mark);
 }
 
 /// Puts the hook in front of the present one. Called once, at start.
@@ -41,7 +59,7 @@ pub(crate) fn install_hook() {
     }
     let next = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if let Some(g) = sched::current().filter(|g| !g.has(THREAD)) {
+        if let Some(g) = sched::current().filter(|g| !g.has(THREAD)).or_else(|| GUEST.get()) {
             SPOKEN.set(Some(Mark::of(info.payload())));
             say(format_args!("{} panicked", Whose(g)));
         }

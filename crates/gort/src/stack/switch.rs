@@ -1,4 +1,4 @@
-//! Changing stacks: the only file that does it.
+//! Changing stacks for good: the only file that does it (`host` borrows one for a call).
 //!
 //! A context is a stack pointer. Below it lie the three words that [`switch`] needs to come back:
 //!

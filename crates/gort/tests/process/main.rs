@@ -5,6 +5,7 @@ mod child;
 mod config;
 mod ends;
 mod fork;
+mod host;
 mod idle;
 mod many;
 mod memory;
