@@ -3,6 +3,7 @@
 
 mod child;
 mod config;
+mod credentials;
 mod ends;
 mod fork;
 mod host;

@@ -9,6 +9,7 @@
 //! | `block` | make, reset |
 //! | `destructors` | what runs at a goroutine's end |
 //! | `late` | thread-locals of libraries loaded after the start |
+//! | `setxid` | setuid and its family while goroutines run |
 //! | `reference` | what a fresh thread of glibc's own looks like: the measure for all of the above |
 //! | `self_check` | a block tried out on two threads before anything depends on it |
 //!
@@ -24,6 +25,7 @@ mod libc_words;
 mod malloc_words;
 mod reference;
 mod self_check;
+mod setxid;
 mod symbols;
 
 use super::Unavailable;
@@ -89,6 +91,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         malloc_reason,
     };
     self_check::run(&mut identity, &reference.fresh)?;
+    setxid::install(&identity.offsets)?;
     Ok(identity)
 }
 
