@@ -6,13 +6,14 @@
 //!
 //! The cure is a handler in front of glibc's that takes the thread's own thread pointer for as long as glibc's runs. It may interrupt any
 //! instruction on any thread, in the scheduler too, so it asks the one who always knows which record is the thread's: the kernel, which was
-//! told by glibc where the thread's list of robust mutexes lies (and where to clear the tid), and both are inside that record.
+//! told by glibc where the thread's list of robust mutexes lies, which is inside that record.
 //!
 //! A goroutine that calls `setuid` is itself not in glibc's list, but its M is and is sent the signal: the M's thread makes the system call
 //! twice, in the handler and as the caller. These calls set credentials to given values, which is always allowed to who has them already.
 //!
 //! Rejected: looking for the M by its kernel id in the scheduler's table (works, but this layer knows no Ms, and a thread that is just being
-//! started is not there yet); sending the signal to goroutines (the kernel does not know them).
+//! started is not there yet); asking the kernel which word it clears when the thread ends (it was the tid, but no longer is in glibc 2.43);
+//! sending the signal to goroutines (the kernel does not know them).
 
 use super::super::{Unavailable, call_with_thread_pointer, thread_pointer};
 use super::symbols::{Offsets, ROBUST_HEAD_AFTER_TID};
@@ -84,14 +85,7 @@ fn own_block(tid_offset: usize) -> Option<usize> {
     // SAFETY: the kernel writes two words.
     let asked =
         unsafe { raw::syscall3(libc::SYS_get_robust_list, 0, &raw mut head as usize, &raw mut length as usize) };
-    if asked.is_ok() && head != 0 {
-        return Some(head - ROBUST_HEAD_AFTER_TID - tid_offset);
-    }
-    let mut tid_address = 0_usize;
-    // SAFETY: the kernel writes one word.
-    let asked =
-        unsafe { raw::syscall2(libc::SYS_prctl, libc::PR_GET_TID_ADDRESS as usize, &raw mut tid_address as usize) };
-    (asked.is_ok() && tid_address != 0).then(|| tid_address - tid_offset)
+    (asked.is_ok() && head != 0).then(|| head - ROBUST_HEAD_AFTER_TID - tid_offset)
 }
 
 struct Arguments {
@@ -119,8 +113,10 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     let next = unsafe { std::mem::transmute::<usize, Handler>(next) };
     // Relaxed: published by `NEXT`.
     let Some(own) = own_block(TID.load(Relaxed)) else {
-        write_stderr(b"gort: the kernel does not say whose thread this is (get_robust_list and PR_GET_TID_ADDRESS fail), so setuid and its \
-            family would wait for ever while goroutines run; call them before gort is first used\n");
+        write_stderr(
+            b"gort: the kernel does not say whose thread this is (get_robust_list fails), so setuid and its \
+            family would wait for ever while goroutines run; call them before gort is first used\n",
+        );
         abort()
     };
     if own == thread_pointer() {
