@@ -8,6 +8,7 @@ mod ends;
 mod fork;
 mod host;
 mod idle;
+mod libraries;
 mod many;
 mod memory;
 mod modes;

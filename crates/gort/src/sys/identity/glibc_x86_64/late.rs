@@ -2,7 +2,9 @@
 //!
 //! Their thread-locals are *dynamic*: the loader allocates them when a thread first uses them and notes them in the block's vector. For the
 //! next goroutine on the block they must be gone, as they are for a new thread: `free_late` does at a goroutine's end what glibc does when
-//! it uses a stack again (`get_cached_stack` in nptl/allocatestack.c).
+//! it uses a stack again (`get_cached_stack` in nptl/allocatestack.c): it walks the vector, which also names those of libraries that have
+//! been unloaded since. Destructors of such thread-locals have run by then: libc keeps them in the same list as all others, and keeps the
+//! library loaded until they have.
 //!
 //! Some libraries insist on static ones, out of the surplus that each block keeps free ("initial-exec": libGL, some sanitizers). Their
 //! part of the block is set back to its image here; what is not handled is a block that exists when such a library is loaded
@@ -38,15 +40,10 @@ pub(super) struct Late {
     sign: *const usize,
 }
 
-/// At most so many allocations are taken out of a vector at a time.
-const BATCH: usize = 32;
-
-struct Collecting<'a> {
+struct Restoring<'a> {
     late: &'a Late,
     tp: usize,
     static_bytes: usize,
-    allocations: [*mut c_void; BATCH],
-    count: usize,
 }
 
 impl Late {
@@ -88,36 +85,22 @@ impl Late {
 }
 
 /// # Safety
-/// Called by `dl_iterate_phdr` with a `Collecting` as data.
-unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> c_int {
-    // SAFETY: see above; nobody else has a reference meanwhile.
-    let collecting = unsafe { &mut *data.cast::<Collecting<'_>>() };
+/// Called by `dl_iterate_phdr` with a `Restoring` as data.
+unsafe extern "C" fn restore_one(info: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> c_int {
+    // SAFETY: see above.
+    let restoring = unsafe { &*data.cast::<Restoring<'_>>() };
     // SAFETY: the loader's record, valid during the call.
     let info = unsafe { &*info };
     let id = info.dlpi_tls_modid;
-    if id < collecting.late.first {
+    if id < restoring.late.first {
         return 0;
     }
     // SAFETY: the loader holds its lock while it calls us, and this module is loaded.
-    if let Some(below) = unsafe { collecting.late.static_place(id) } {
-        if below <= collecting.static_bytes {
-            // SAFETY: the module's place in the current block, in which nothing of the goroutine's runs any more.
-            unsafe { restore_static(info, collecting.tp - below) };
-        }
-        return 0;
-    }
-    if info.dlpi_tls_data.is_null() || collecting.count == BATCH {
-        return 0;
-    }
-    // SAFETY: the current block's vector has an entry for this module, since it has data.
-    let entry = unsafe {
-        let vector = *((collecting.tp + VECTOR) as *const *mut VectorEntry);
-        &mut *vector.add(id)
-    };
-    if entry.data != UNALLOCATED && !entry.allocation.is_null() {
-        collecting.allocations[collecting.count] = entry.allocation;
-        collecting.count += 1;
-        *entry = VectorEntry { data: UNALLOCATED, allocation: ptr::null_mut() };
+    if let Some(below) = unsafe { restoring.late.static_place(id) }
+        && below <= restoring.static_bytes
+    {
+        // SAFETY: the module's place in the current block, in which nothing of the goroutine's runs any more.
+        unsafe { restore_static(info, restoring.tp - below) };
     }
     0
 }
@@ -144,23 +127,24 @@ impl Identity {
     /// `tp` is the current thread pointer, a block of ours; its goroutine's code and destructors have run.
     #[cold]
     pub(super) unsafe fn free_late(&self, tp: usize) {
-        loop {
-            let mut collecting = Collecting {
-                late: &self.late,
-                tp,
-                static_bytes: self.offsets.static_bytes,
-                allocations: [ptr::null_mut(); BATCH],
-                count: 0,
-            };
-            // SAFETY: the callback matches the data passed with it.
-            unsafe { libc::dl_iterate_phdr(Some(collect), (&raw mut collecting).cast()) };
-            // Not under the loader's lock.
-            for allocation in &collecting.allocations[..collecting.count] {
-                // SAFETY: allocated by the loader with malloc, and no longer in the vector.
-                unsafe { libc::free(*allocation) };
-            }
-            if collecting.count < BATCH {
-                return;
+        let mut restoring = Restoring { late: &self.late, tp, static_bytes: self.offsets.static_bytes };
+        // SAFETY: the callback matches the data passed with it.
+        unsafe { libc::dl_iterate_phdr(Some(restore_one), (&raw mut restoring).cast()) };
+        // SAFETY: the current block's vector, which only its own thread touches; before its entries it says how many there are.
+        let (vector, count) = unsafe {
+            let vector = *((tp + VECTOR) as *const *mut VectorEntry);
+            (vector, (*vector.sub(1)).data)
+        };
+        for id in self.late.first..=count {
+            // SAFETY: one of those entries. What is to be freed was allocated by the loader with malloc, and is no longer in the vector
+            // then; static thread-locals have nothing to be freed.
+            unsafe {
+                let entry = vector.add(id);
+                let VectorEntry { data, allocation } = entry.read();
+                if data != UNALLOCATED && !allocation.is_null() {
+                    entry.write(VectorEntry { data: UNALLOCATED, allocation: ptr::null_mut() });
+                    libc::free(allocation);
+                }
             }
         }
     }

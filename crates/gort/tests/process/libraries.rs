@@ -1,0 +1,209 @@
+//! Libraries with thread-locals that are loaded and unloaded while goroutines run.
+//!
+//! They are made on the spot: a Rust one by `rustc`, a C one by `cc`. Where there is no such compiler the case is skipped and says so.
+
+use crate::child;
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A directory that goes with the value.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let path = std::env::temp_dir().join(format!("gort-libraries-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory for scratch files");
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Compiles `source`, a file of this ending; `None` where there is no compiler for it.
+pub(crate) fn compile(at: &Scratch, name: &str, ending: &str, source: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let (file, library) = (at.0.join(name).with_extension(ending), at.0.join(name).with_extension("so"));
+    std::fs::write(&file, source).expect("a scratch file");
+    let mut command = match ending {
+        "rs" => {
+            let mut rustc = Command::new("rustc");
+            rustc.args(["--crate-type=cdylib", "--edition=2021", "-Cprefer-dynamic=no"]);
+            rustc
+        }
+        _ => {
+            let mut cc = Command::new("cc");
+            cc.args(["-shared", "-fPIC"]);
+            cc
+        }
+    };
+    let output = command.args(arguments).arg("-o").arg(&library).arg(&file).output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(library)
+}
+
+/// A loaded library.
+pub(crate) struct Library(usize);
+
+impl Library {
+    pub(crate) fn load(path: &Path) -> Self {
+        let path = CString::new(path.to_str().expect("a path that is text")).unwrap();
+        // SAFETY: these libraries' initialisers do nothing that matters here.
+        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
+        // SAFETY: the message of the call before.
+        assert!(!handle.is_null(), "{:?}", unsafe { CStr::from_ptr(libc::dlerror()) });
+        Self(handle as usize)
+    }
+
+    /// A function without arguments that returns an int.
+    pub(crate) fn function(&self, name: &CStr) -> extern "C" fn() -> c_int {
+        // SAFETY: loaded and not closed.
+        let address = unsafe { libc::dlsym(self.0 as *mut c_void, name.as_ptr()) };
+        assert!(!address.is_null(), "{name:?}");
+        // SAFETY: all functions of these libraries have that type.
+        unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(address) }
+    }
+
+    pub(crate) fn close(self) {
+        // SAFETY: loaded once; nothing of it is used any more.
+        assert_eq!(unsafe { libc::dlclose(self.0 as *mut c_void) }, 0);
+    }
+}
+
+/// A thread-local of its own, one with a destructor, and a large one; how many destructors have run.
+const RUST: &str = r#"
+    use std::cell::{Cell, RefCell};
+    use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+    static DROPPED: AtomicI32 = AtomicI32::new(0);
+    struct Counted(Vec<u8>);
+    impl Drop for Counted {
+        fn drop(&mut self) { DROPPED.fetch_add(i32::from(self.0[4711]), SeqCst); }
+    }
+    thread_local! {
+        static PLAIN: Cell<i32> = const { Cell::new(41) };
+        static COUNTED: RefCell<Option<Counted>> = const { RefCell::new(None) };
+        static LARGE: Cell<[u64; 8192]> = const { Cell::new([7; 8192]) };
+    }
+    #[no_mangle] pub extern "C" fn next() -> i32 {
+        COUNTED.with_borrow_mut(|counted| counted.get_or_insert_with(|| Counted(vec![1; 10_000])).0[0] = 2);
+        LARGE.with(|large| unsafe { (*large.as_ptr())[4711] += 1 });
+        PLAIN.set(PLAIN.get() + 1);
+        PLAIN.get()
+    }
+    #[no_mangle] pub extern "C" fn large() -> i32 { LARGE.with(|large| unsafe { (*large.as_ptr())[4711] as i32 }) }
+    #[no_mangle] pub extern "C" fn dropped() -> i32 { DROPPED.load(SeqCst) }
+"#;
+
+/// Bytes that malloc has given out and not got back.
+fn allocated() -> usize {
+    // SAFETY: asks.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
+}
+
+/// Uses the library in `count` goroutines at once, each of which must find new thread-locals, keep them over parks, and have them dropped.
+fn use_in_goroutines(library: &Library, count: i32) {
+    let (next, large, dropped) = (library.function(c"next"), library.function(c"large"), library.function(c"dropped"));
+    let before = dropped();
+    let users: Vec<_> = (0..count)
+        .map(|_| {
+            gort::go(move || {
+                for round in 1..=10 {
+                    assert_eq!(next(), 41 + round, "thread-locals of a library loaded later follow the goroutine");
+                    assert_eq!(large(), 7 + round);
+                    gort::yield_now();
+                }
+            })
+        })
+        .collect();
+    users.into_iter().for_each(|user| user.join().unwrap());
+    assert_eq!(dropped(), before + count, "each destructor ran once, before its goroutine was joined");
+}
+
+/// Loads, uses in goroutines and unloads a Rust library again and again; memory is what it was.
+#[test]
+fn a_library_with_thread_locals_comes_and_goes_and_leaves_nothing_behind() {
+    let this = child::of(|path| {
+        let path = Path::new(path);
+        let round = |rounds: usize| {
+            for _ in 0..rounds {
+                let library = Library::load(path);
+                use_in_goroutines(&library, 16);
+                // And on blocks that have had it already.
+                use_in_goroutines(&library, 16);
+                library.close();
+            }
+        };
+        // What is kept for good (vectors that have grown, records) is kept after the first rounds.
+        round(20);
+        let before = allocated();
+        round(60);
+        let grown = allocated().saturating_sub(before);
+        // 64 KiB and more for each of 1920 goroutines, if nothing were freed.
+        assert!(grown < 4 << 20, "{grown} bytes were left behind");
+    });
+    let scratch = Scratch::new();
+    let Some(library) = compile(&scratch, "late", "rs", RUST, &[]) else {
+        println!("skipped: there is no rustc to make a library with");
+        return;
+    };
+    this.run(library.to_str().unwrap()).exited(0).never_says("gort: ");
+}
+
+/// A goroutine whose library is unloaded while it waits: its destructors still run (libc keeps the library for them), and what the loader
+/// allocated for it is freed at its end although the library is gone.
+#[test]
+fn a_library_unloaded_under_waiting_goroutines_leaves_nothing_behind() {
+    const PLAIN: &str = "__thread char large[1 << 20]; __thread int counter = 41;
+        int next(void) { large[4711]++; return ++counter + large[4711] - 1; }";
+    let this = child::of(|path| {
+        let (kind, path) = path.split_once(' ').unwrap();
+        let path = Path::new(path);
+        let round = |count: usize| {
+            let library = Library::load(path);
+            let next = library.function(c"next");
+            let waiting: Vec<_> = (0..count)
+                .map(|_| {
+                    gort::go(move || {
+                        assert_eq!(next(), 42);
+                        gort::park();
+                    })
+                })
+                .collect();
+            waiting.iter().for_each(|handle| crate::support::wait_for_state(handle.goroutine().id(), "park"));
+            library.close();
+            if kind == "c" {
+                let path = CString::new(path.to_str().unwrap()).unwrap();
+                // SAFETY: asks whether it is loaded.
+                let still = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+                assert!(still.is_null(), "a library without destructors is unloaded at once");
+            }
+            for handle in waiting {
+                handle.goroutine().unpark();
+                handle.join().unwrap();
+            }
+        };
+        round(50);
+        let before = allocated();
+        (0..3).for_each(|_| round(50));
+        let grown = allocated().saturating_sub(before);
+        // A megabyte (64 KiB of the Rust library) for each of 150.
+        assert!(grown < 4 << 20, "{grown} bytes were left behind");
+    });
+    let scratch = Scratch::new();
+    let libraries = [
+        ("c", compile(&scratch, "plain", "c", PLAIN, &["-ftls-model=global-dynamic"])),
+        ("rs", compile(&scratch, "late", "rs", RUST, &[])),
+    ];
+    for (kind, library) in libraries {
+        match library {
+            Some(path) => drop(this.run(&format!("{kind} {}", path.display())).exited(0).never_says("gort: ")),
+            None => println!("skipped: there is no compiler for {kind}"),
+        }
+    }
+}
