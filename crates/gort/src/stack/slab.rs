@@ -303,6 +303,8 @@ fn ready(slot: Slot, mut progress: u8, identity: &Identity) -> Result<Stack, Ref
         // SAFETY: the place that the layout gives the block in a slot of ours, zeroed or as a failed attempt left it; the thread pointer
         // is an OS thread's own, as `take` demands.
         unsafe { identity.make(tp) }.map_err(Refused::Make)?;
+        // SAFETY: made just now, and once; slots are never unmapped.
+        unsafe { identity.enlist(tp) };
         footer.progress.store(MADE, Relaxed);
     }
     Ok(Stack { tp, class: slot.class })

@@ -207,3 +207,76 @@ fn a_library_unloaded_under_waiting_goroutines_leaves_nothing_behind() {
         }
     }
 }
+
+/// A library that insists on a fixed place in every thread's block ("initial-exec") is loaded while goroutines run, wait, and have left blocks
+/// for the next: each finds the library's initial values, and the next user of its block finds them again.
+#[test]
+fn a_library_with_initial_exec_thread_locals_finds_every_goroutine_prepared() {
+    const FIXED: &str = "__thread int counter = 41; __thread int more[3] = {1, 2, 3}; __thread int zero;
+        int next(void) { zero++; more[2]++; return ++counter + more[2] - 4 + zero - 1; }
+        int all(void) { return counter * 1000 + more[0] * 100 + more[1] * 10 + more[2]; }";
+    let this = child::of(|path| {
+        let path = Path::new(path);
+        // Blocks that wait for their next user.
+        let ended: Vec<_> = (0..100).map(|_| gort::go(gort::yield_now)).collect();
+        ended.into_iter().for_each(|handle| handle.join().unwrap());
+        for round in 0..5 {
+            let library = std::sync::Arc::new(std::sync::OnceLock::<extern "C" fn() -> c_int>::new());
+            let use_it = move |library: &std::sync::OnceLock<extern "C" fn() -> c_int>| {
+                let next = library.get().expect("it is loaded");
+                for value in 0..10 {
+                    assert_eq!(next(), 42 + 3 * value, "round {round}");
+                    gort::yield_now();
+                }
+            };
+            let waiting: Vec<_> = (0..50)
+                .map(|_| {
+                    let library = library.clone();
+                    gort::go(move || {
+                        gort::park();
+                        use_it(&library);
+                    })
+                })
+                .collect();
+            waiting.iter().for_each(|handle| crate::support::wait_for_state(handle.goroutine().id(), "park"));
+            let running = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+            let busy: Vec<_> = (0..4)
+                .map(|_| {
+                    let (library, running) = (library.clone(), running.clone());
+                    gort::go(move || {
+                        while running.load(std::sync::atomic::Ordering::SeqCst) {
+                            // Blocks are made meanwhile, too.
+                            let more: Vec<_> = (0..20).map(|_| gort::go(gort::yield_now)).collect();
+                            more.into_iter().for_each(|handle| handle.join().unwrap());
+                        }
+                        use_it(&library);
+                    })
+                })
+                .collect();
+            let loaded = gort::go({
+                let path = path.to_owned();
+                move || Library::load(&path)
+            });
+            let loaded = loaded.join().unwrap();
+            assert_eq!(loaded.function(c"all")(), 41123, "this thread is prepared, too");
+            library.set(loaded.function(c"next")).unwrap();
+            running.store(false, std::sync::atomic::Ordering::SeqCst);
+            waiting.iter().for_each(|handle| handle.goroutine().unpark());
+            waiting.into_iter().chain(busy).for_each(|handle| handle.join().unwrap());
+            // The next users of those blocks, and some of new ones.
+            let users: Vec<_> = (0..200)
+                .map(|_| {
+                    let library = library.clone();
+                    gort::go(move || use_it(&library))
+                })
+                .collect();
+            users.into_iter().for_each(|handle| handle.join().unwrap());
+            loaded.close();
+        }
+    });
+    let scratch = Scratch::new();
+    match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
+        Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),
+        None => println!("skipped: there is no C compiler"),
+    }
+}

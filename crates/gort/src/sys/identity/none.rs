@@ -50,6 +50,12 @@ impl Identity {
 
     /// # Safety
     /// Never called.
+    pub(crate) unsafe fn enlist(&self, _: usize) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
     pub(crate) unsafe fn reset(&self, _: usize) {
         match *self {}
     }

@@ -81,7 +81,7 @@ impl Identity {
         for at in header::INHERITED {
             write(at, inherited(at));
         }
-        // A node linked to itself: fork's child takes the current thread out of glibc's list, which must not write through null.
+        // A node linked to itself, until `enlist`: fork's child takes the current thread out of glibc's list, which must not write through null.
         write(offsets.list, tp + offsets.list);
         write(offsets.list + 8, tp + offsets.list);
         // Mutexes compare it with their owner.
@@ -106,12 +106,26 @@ impl Identity {
         Ok(())
     }
 
+    /// Makes the block at `tp` known to glibc as a thread's, for good: see `roster`.
+    ///
+    /// # Safety
+    /// A made block that is not yet known, and whose memory is never unmapped. The current thread pointer is an OS thread's own.
+    pub(crate) unsafe fn enlist(&self, tp: usize) {
+        // SAFETY: as the caller says.
+        unsafe { self.roster.add(tp) };
+        if self.late.is_any() {
+            // A library with initial-exec thread-locals may have been loaded after `make` had looked and before the loader knew the block.
+            // SAFETY: the block is made, and nobody uses it.
+            unsafe { self.restore_late(tp) };
+        }
+    }
+
     /// Makes the block at `tp` what it was after [`Identity::make`], for the next goroutine.
     ///
     /// Touches no thread-local and calls nothing that does, so it may run in the scheduler, whatever the current thread pointer is.
     ///
-    /// Not undone: the block's tid, which belongs to it (see [`next_tid`]); libraries' static thread-locals if they were loaded after the
-    /// start; libc's caches.
+    /// Not undone: the block's tid, which belongs to it (see [`next_tid`]), its place in glibc's list, and libc's caches. Thread-locals of
+    /// libraries loaded after the start were reset when the goroutine ended (`late`).
     ///
     /// # Safety
     /// A made block whose goroutine has run its destructors and will not run again.
@@ -130,9 +144,19 @@ impl Identity {
     /// Frees what glibc keeps for a block. Its memory may then be unmapped or used for another.
     ///
     /// # Safety
-    /// A made block that nobody uses or will use; the current thread pointer is an OS thread's own.
+    /// A made block that nobody uses or will use and that is not on glibc's list; the current thread pointer is an OS thread's own.
     pub(super) unsafe fn discard(&self, tp: usize) {
         // SAFETY: the vector was made by `_dl_allocate_tls`; `false` leaves the memory, which is not glibc's.
         unsafe { (self.functions.deallocate)(tp as *mut _, false) };
+    }
+
+    /// Undoes [`Identity::enlist`], before the block is unmapped.
+    ///
+    /// # Safety
+    /// The block is known, and nobody uses it. The current thread pointer is an OS thread's own.
+    #[cfg(test)]
+    pub(crate) unsafe fn delist(&self, tp: usize) {
+        // SAFETY: as the caller says.
+        unsafe { self.roster.remove(tp) };
     }
 }

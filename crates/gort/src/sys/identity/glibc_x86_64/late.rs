@@ -6,9 +6,8 @@
 //! been unloaded since. Destructors of such thread-locals have run by then: libc keeps them in the same list as all others, and keeps the
 //! library loaded until they have.
 //!
-//! Some libraries insist on static ones, out of the surplus that each block keeps free ("initial-exec": libGL, some sanitizers). Their
-//! part of the block is set back to its image here; what is not handled is a block that exists when such a library is loaded
-//! (`docs/SOUNDNESS.md`).
+//! Some libraries insist on static ones, out of the surplus that each block keeps free ("initial-exec": libGL, some sanitizers). The loader
+//! writes their initial values into all blocks when such a library is loaded (`roster`); at a goroutine's end they are set back here.
 //!
 //! Most programs load no such library. Then the whole costs one load: the loader's entry for the first module after those present at the
 //! start is empty and stays so.
@@ -127,9 +126,8 @@ impl Identity {
     /// `tp` is the current thread pointer, a block of ours; its goroutine's code and destructors have run.
     #[cold]
     pub(super) unsafe fn free_late(&self, tp: usize) {
-        let mut restoring = Restoring { late: &self.late, tp, static_bytes: self.offsets.static_bytes };
-        // SAFETY: the callback matches the data passed with it.
-        unsafe { libc::dl_iterate_phdr(Some(restore_one), (&raw mut restoring).cast()) };
+        // SAFETY: the block is the caller's.
+        unsafe { self.restore_late(tp) };
         // SAFETY: the current block's vector, which only its own thread touches; before its entries it says how many there are.
         let (vector, count) = unsafe {
             let vector = *((tp + VECTOR) as *const *mut VectorEntry);
@@ -147,5 +145,16 @@ impl Identity {
                 }
             }
         }
+    }
+
+    /// Sets static thread-locals of libraries loaded after the start to their initial values.
+    ///
+    /// # Safety
+    /// A made block in which nobody uses such a library now.
+    #[cold]
+    pub(super) unsafe fn restore_late(&self, tp: usize) {
+        let mut restoring = Restoring { late: &self.late, tp, static_bytes: self.offsets.static_bytes };
+        // SAFETY: the callback matches the data passed with it.
+        unsafe { libc::dl_iterate_phdr(Some(restore_one), (&raw mut restoring).cast()) };
     }
 }

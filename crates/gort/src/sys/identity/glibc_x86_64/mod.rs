@@ -9,6 +9,7 @@
 //! | `block` | make, reset |
 //! | `destructors` | what runs at a goroutine's end |
 //! | `late` | thread-locals of libraries loaded after the start |
+//! | `roster` | glibc's list of threads, and our blocks on it |
 //! | `setxid` | setuid and its family while goroutines run |
 //! | `reference` | what a fresh thread of glibc's own looks like: the measure for all of the above |
 //! | `self_check` | a block tried out on two threads before anything depends on it |
@@ -24,6 +25,7 @@ mod late;
 mod libc_words;
 mod malloc_words;
 mod reference;
+mod roster;
 mod self_check;
 mod setxid;
 mod symbols;
@@ -33,6 +35,7 @@ use image::Image;
 use late::Late;
 use libc_words::LibcWords;
 use malloc_words::MallocWords;
+use roster::Roster;
 use symbols::{Functions, Key, Offsets, Symbols};
 
 /// `AT_HWCAP2` bit of the x86 kernel: user space may use `rdfsbase` and `wrfsbase`.
@@ -48,6 +51,7 @@ pub(crate) struct Identity {
     first_keys: usize,
     image: Image,
     late: Late,
+    roster: Roster,
     words: LibcWords,
     malloc: Option<MallocWords>,
     malloc_reason: &'static str,
@@ -60,7 +64,7 @@ unsafe impl Sync for Identity {}
 
 /// Finds out how thread blocks are made here, and tries it.
 ///
-/// Takes less than a millisecond and starts three threads, one after the other, that are gone when it returns.
+/// Takes less than a millisecond and starts five threads, at most two at a time, that are gone when it returns.
 ///
 /// # Errors
 /// What is missing or not as expected. The process is unchanged then.
@@ -79,6 +83,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         Ok(words) => (Some(words), ""),
         Err(reason) => (None, reason),
     };
+    let roster = Roster::find(&symbols.offsets)?;
     let mut identity = Identity {
         functions: symbols.functions,
         offsets: symbols.offsets,
@@ -86,6 +91,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         first_keys: reference.first_keys,
         late: Late::new(symbols.modules, image.first_late_module()),
         image,
+        roster,
         words: reference.words,
         malloc,
         malloc_reason,

@@ -54,10 +54,17 @@ pub(super) fn on_bare_thread(
     start: extern "C" fn(*mut c_void) -> *mut c_void,
     argument: *mut c_void,
 ) -> Result<(), Unavailable> {
+    start_bare(start, argument).map(join_bare)
+}
+
+/// Starts such a thread. It is to be joined before anything ends that `argument` points to.
+pub(super) fn start_bare(
+    start: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> Result<libc::pthread_t, Unavailable> {
     let mut thread = 0;
     let mut mask = MaybeUninit::uninit();
-    // SAFETY: default attributes; the argument outlives the thread, which is joined here. It inherits the full mask; the calling thread's
-    // own is saved and put back.
+    // SAFETY: default attributes. The thread inherits the full mask; the calling thread's own is saved and put back.
     let created = unsafe {
         let mut all = MaybeUninit::uninit();
         libc::sigfillset(all.as_mut_ptr());
@@ -70,9 +77,13 @@ pub(super) fn on_bare_thread(
         let cause = io::Error::from_raw_os_error(created);
         return Err(Unavailable::new(format!("no thread could be started to try it out ({cause})")));
     }
-    // SAFETY: the thread just started, joined once.
+    Ok(thread)
+}
+
+/// Waits for it. Once.
+pub(super) fn join_bare(thread: libc::pthread_t) {
+    // SAFETY: a thread from `start_bare`, joined once.
     unsafe { libc::pthread_join(thread, ptr::null_mut()) };
-    Ok(())
 }
 
 /// Starts the thread and takes its measure.

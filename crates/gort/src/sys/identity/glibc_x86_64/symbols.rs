@@ -124,11 +124,11 @@ fn descriptor(name: &CStr) -> Result<[u32; 3], Unavailable> {
     Ok(unsafe { at.read() })
 }
 
-fn offset(name: &CStr) -> Result<usize, Unavailable> {
+pub(super) fn offset(name: &CStr) -> Result<usize, Unavailable> {
     Ok(descriptor(name)?[2] as usize)
 }
 
-fn size(name: &CStr) -> Result<usize, Unavailable> {
+pub(super) fn size(name: &CStr) -> Result<usize, Unavailable> {
     let at = need(name)?.cast::<u32>();
     // SAFETY: every `_thread_db_sizeof_*` is one 32-bit word in glibc's read-only data.
     Ok(unsafe { at.read() } as usize)
