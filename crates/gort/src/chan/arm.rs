@@ -33,6 +33,10 @@ pub trait Arm {
     #[doc(hidden)]
     fn attempt(&self, caller: Caller) -> bool;
 
+    /// False if it could not go on at once: a glance, without a lock.
+    #[doc(hidden)]
+    fn is_worth_an_attempt(&self) -> bool;
+
     /// True if it could go on at once.
     #[doc(hidden)]
     fn is_ready(&self) -> bool;
@@ -45,8 +49,11 @@ pub trait Arm {
     unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool;
 
     /// Leaves the queue.
+    ///
+    /// # Safety
+    /// It was enlisted.
     #[doc(hidden)]
-    fn delist(&self);
+    unsafe fn delist(&self);
 
     /// Its case has ended the wait: true if that was a success.
     #[doc(hidden)]
@@ -57,11 +64,38 @@ pub trait Arm {
     fn due_ns(&self) -> u64;
 }
 
+/// A node that is written when its arm enlists: most arms of a `select!` with `default` never do.
+struct Node(UnsafeCell<MaybeUninit<Waiter>>);
+
+impl Node {
+    const fn new() -> Self {
+        Self(UnsafeCell::new(MaybeUninit::uninit()))
+    }
+
+    /// A fresh one.
+    ///
+    /// # Safety
+    /// The one before is in no queue.
+    unsafe fn begin(&self) -> &Waiter {
+        // SAFETY: nobody else knows it.
+        unsafe { (*self.0.get()).write(Waiter::new()) }
+    }
+
+    /// The one that was begun.
+    ///
+    /// # Safety
+    /// One was.
+    unsafe fn get(&self) -> &Waiter {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.0.get()).assume_init_ref() }
+    }
+}
+
 /// `recv(r)`.
 #[doc(hidden)]
 pub struct RecvArm<'a, T> {
     receiver: &'a Receiver<T>,
-    node: Waiter,
+    node: Node,
     slot: UnsafeCell<MaybeUninit<T>>,
     state: Cell<Received>,
 }
@@ -79,7 +113,7 @@ impl<'a, T> RecvArm<'a, T> {
     /// See the trait.
     pub fn new(receiver: &'a Receiver<T>) -> Self {
         let slot = UnsafeCell::new(MaybeUninit::uninit());
-        Self { receiver, node: Waiter::new(), slot, state: Cell::new(Received::Nothing) }
+        Self { receiver, node: Node::new(), slot, state: Cell::new(Received::Nothing) }
     }
 
     /// What it has received, once it has won.
@@ -125,6 +159,15 @@ impl<T> Arm for RecvArm<'_, T> {
         true
     }
 
+    #[inline]
+    fn is_worth_an_attempt(&self) -> bool {
+        match &self.receiver.flavor {
+            Flavor::Chan(chan) => chan.seems_readable(),
+            Flavor::Never => false,
+            _ => true,
+        }
+    }
+
     fn is_ready(&self) -> bool {
         match &self.receiver.flavor {
             Flavor::Chan(chan) => chan.is_readable(),
@@ -135,14 +178,17 @@ impl<T> Arm for RecvArm<'_, T> {
     unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
         let Flavor::Chan(chan) = &self.receiver.flavor else { return false };
         let want = if news { Want::News } else { Want::Value };
-        self.node.set(wait.me, &wait.claim, case, want, self.slot.get().cast());
+        // SAFETY: an arm is enlisted once at a time.
+        let node = unsafe { self.node.begin() };
+        node.set(wait.me, &wait.claim, case, want, self.slot.get().cast());
         // SAFETY: the caller's promise; the slot is the arm's.
-        unsafe { chan.enlist_receiver(&self.node, &wait.claim) }
+        unsafe { chan.enlist_receiver(node, &wait.claim) }
     }
 
-    fn delist(&self) {
+    unsafe fn delist(&self) {
         if let Flavor::Chan(chan) = &self.receiver.flavor {
-            chan.delist_receiver(&self.node);
+            // SAFETY: only what was enlisted is delisted.
+            chan.delist_receiver(unsafe { self.node.get() });
         }
     }
 
@@ -171,7 +217,7 @@ impl<T> fmt::Debug for RecvArm<'_, T> {
 #[doc(hidden)]
 pub struct SendArm<'a, T> {
     sender: &'a Sender<T>,
-    node: Waiter,
+    node: Node,
     turn: Cell<Option<Turn>>,
     is_closed: Cell<bool>,
 }
@@ -179,7 +225,7 @@ pub struct SendArm<'a, T> {
 impl<'a, T> SendArm<'a, T> {
     /// See the trait.
     pub fn new(sender: &'a Sender<T>) -> Self {
-        Self { sender, node: Waiter::new(), turn: Cell::new(None), is_closed: Cell::new(false) }
+        Self { sender, node: Node::new(), turn: Cell::new(None), is_closed: Cell::new(false) }
     }
 
     /// Sends the value, once it has won.
@@ -215,19 +261,27 @@ impl<T> Arm for SendArm<'_, T> {
         true
     }
 
+    #[inline]
+    fn is_worth_an_attempt(&self) -> bool {
+        self.sender.chan.seems_writable()
+    }
+
     fn is_ready(&self) -> bool {
         self.sender.chan.is_writable()
     }
 
     unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
         let want = if news { Want::News } else { Want::Turn };
-        self.node.set(wait.me, &wait.claim, case, want, (&raw const self.turn).cast_mut().cast());
+        // SAFETY: an arm is enlisted once at a time.
+        let node = unsafe { self.node.begin() };
+        node.set(wait.me, &wait.claim, case, want, (&raw const self.turn).cast_mut().cast());
         // SAFETY: the caller's promise; the slot is the arm's.
-        unsafe { self.sender.chan.enlist_sender(&self.node, &wait.claim) }
+        unsafe { self.sender.chan.enlist_sender(node, &wait.claim) }
     }
 
-    fn delist(&self) {
-        self.sender.chan.delist_sender(&self.node);
+    unsafe fn delist(&self) {
+        // SAFETY: only what was enlisted is delisted.
+        self.sender.chan.delist_sender(unsafe { self.node.get() });
     }
 
     fn settle(&self, outcome: u8) -> bool {
@@ -291,6 +345,10 @@ pub struct Manner {
 pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
     let caller = Caller::begin();
     let until_ns = limit.until_ns();
+    if until_ns == NOT_AT_ALL && arms.iter().all(|arm| !arm.is_worth_an_attempt()) {
+        // What a loop with `default` finds most of the time.
+        return None;
+    }
     let order = Order::new(arms.len(), manner.biased, caller.me);
     let order = order.as_slice();
     loop {
@@ -331,7 +389,8 @@ fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Cal
         wait.until(due_ns, reason, arms.len(), caller.site)
     };
     for &at in &order[..enlisted] {
-        arms[usize::from(at)].delist();
+        // SAFETY: it was enlisted above.
+        unsafe { arms[usize::from(at)].delist() };
     }
     let end = end?;
     arms[end.case as usize].settle(end.outcome).then_some(end.case as usize)

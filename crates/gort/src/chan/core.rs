@@ -146,11 +146,24 @@ impl<T> Chan<T> {
         }
     }
 
+    /// False: a receive finds nothing now.
+    #[inline(always)]
+    pub(super) fn seems_readable(&self) -> bool {
+        // Relaxed: see `publish`.
+        self.hint.load(Relaxed) & READABLE != 0
+    }
+
+    /// False: a send finds neither room nor a receiver now.
+    #[inline(always)]
+    pub(super) fn seems_writable(&self) -> bool {
+        // Relaxed: see `publish`.
+        self.hint.load(Relaxed) & WRITABLE != 0
+    }
+
     /// Sends `value`, waiting until `until_ns`.
     #[inline]
     pub(super) fn send(&self, value: T, until_ns: u64, caller: Caller) -> Result<(), (Fail, T)> {
-        // Relaxed: see `publish`.
-        if until_ns == NOT_AT_ALL && self.hint.load(Relaxed) & WRITABLE == 0 {
+        if until_ns == NOT_AT_ALL && !self.seems_writable() {
             return Err((Fail::Late, value));
         }
         let mut ready = GList::new();
@@ -195,8 +208,7 @@ impl<T> Chan<T> {
     /// Receives a value, waiting until `until_ns`.
     #[inline]
     pub(super) fn recv(&self, until_ns: u64, caller: Caller) -> Result<T, Fail> {
-        // Relaxed: see `publish`.
-        if until_ns == NOT_AT_ALL && self.hint.load(Relaxed) & READABLE == 0 {
+        if until_ns == NOT_AT_ALL && !self.seems_readable() {
             return Err(Fail::Late);
         }
         loop {
@@ -313,8 +325,7 @@ impl<T> Chan<T> {
 
     /// A `send` arm looks for a turn. `Err`: closed.
     pub(super) fn try_turn(&self) -> Result<Option<Turn>, ()> {
-        // Relaxed: see `publish`.
-        if self.hint.load(Relaxed) & WRITABLE == 0 {
+        if !self.seems_writable() {
             return Ok(None);
         }
         let mut ready = GList::new();

@@ -73,6 +73,9 @@ macro_rules! forward {
             fn attempt(&self, caller: crate::wait::Caller) -> bool {
                 self.1.attempt(caller)
             }
+            fn is_worth_an_attempt(&self) -> bool {
+                self.1.is_worth_an_attempt()
+            }
             fn is_ready(&self) -> bool {
                 self.1.is_ready()
             }
@@ -80,8 +83,9 @@ macro_rules! forward {
                 // SAFETY: the caller's promise.
                 unsafe { self.1.enlist(wait, case, news) }
             }
-            fn delist(&self) {
-                self.1.delist();
+            unsafe fn delist(&self) {
+                // SAFETY: the caller's promise.
+                unsafe { self.1.delist() };
             }
             fn settle(&self, outcome: u8) -> bool {
                 self.1.settle(outcome)
