@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::child::ServerProcess;
 use crate::control::Report;
-use crate::load::{Load, Outcome, Plan};
+use crate::load::{self, Load, Outcome, Plan};
 use crate::progress::{Progress, TICK};
-use crate::report::number::grouped;
+use crate::report::number::{counted, grouped};
 use crate::stop::StopFlag;
 
 /// Nothing moving for this long is a failure.
@@ -46,13 +46,16 @@ pub struct Mark {
     pub answered: f64,
 }
 
-/// The user ended it before there was anything to report.
+/// The user ended it before there was anything to report, unless it is what went wrong until then.
 #[derive(Debug)]
-pub struct NothingYet;
+pub struct NothingYet {
+    faults: String,
+}
 
 impl std::fmt::Display for NothingYet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("interrupted before measuring began: nothing to report")
+        f.write_str("interrupted before a request was measured: nothing to report")?;
+        if self.faults.is_empty() { Ok(()) } else { write!(f, " but: {}", self.faults) }
     }
 }
 
@@ -83,6 +86,9 @@ impl Run<'_> {
             Ok((conns, measured, server)) => {
                 let deserted = load.progress().lost >= u64::from(self.plan.conns);
                 let outcome = load.stop(LAST_REPLIES);
+                if outcome.requests == 0 {
+                    return Err(self.nothing_measured(conns, measured, deserted, &outcome));
+                }
                 Ok(Finished { conns, measured, outcome, server, interrupted: self.stop.raised(), deserted })
             }
             Err(e) => {
@@ -100,7 +106,7 @@ impl Run<'_> {
         self.go_on("warming up", (self.duration / 5).min(Duration::from_secs(1)), load)?;
         let before = self.mark(load)?;
         if self.stop.raised() {
-            return Err(NothingYet.into());
+            return Err(NothingYet { faults: reasons(load) }.into());
         }
         load.measure();
         let began = Instant::now();
@@ -121,22 +127,25 @@ impl Run<'_> {
             self.progress.at(now.connected, format!("{} of {} connections", grouped(now.connected), grouped(conns)));
             if now.connected + now.lost >= conns {
                 if now.connected == 0 {
-                    bail!("no connection to {} could be opened: {}", self.addresses(), reasons(load));
+                    return Err(self.nobody_answered(now, load));
                 }
                 return Ok(now.connected);
             }
             if now.connected == 0 && now.lost >= 64 {
-                bail!("the first {} connections to {} failed: {}", now.lost, self.addresses(), reasons(load));
+                return Err(self.nobody_answered(now, load));
             }
             if stall.lasts(now.connected + now.lost) {
                 bail!(
-                    "{} of {conns} connections were opened, then none for {STALLED:?}{}",
-                    now.connected,
+                    "{} of {} to {} were opened, {} had their first request answered, and then nothing moved for {STALLED:?}{}",
+                    grouped(now.opened),
+                    counted(conns, "connection"),
+                    self.addresses(),
+                    if now.connected == 0 { "none".into() } else { grouped(now.connected) },
                     because(load)
                 );
             }
             if self.stop.raised() {
-                return Err(NothingYet.into());
+                return Err(NothingYet { faults: reasons(load) }.into());
             }
             self.tick()?;
         }
@@ -189,6 +198,37 @@ impl Run<'_> {
         Ok(Some(Mark { report, answered: (earlier + later) as f64 / 2.0 }))
     }
 
+    /// Every connection tried so far failed.
+    fn nobody_answered(&self, now: load::Progress, load: &Load) -> Error {
+        let (place, reasons) = (self.addresses(), reasons(load));
+        match now.opened {
+            0 => anyhow!("no connection to {place} could be opened: {reasons}"),
+            n => {
+                anyhow!("{} to {place} could be opened, but no request was echoed: {reasons}", counted(n, "connection"))
+            }
+        }
+    }
+
+    /// There is nothing to put into a table.
+    fn nothing_measured(&self, conns: u64, measured: Duration, deserted: bool, outcome: &Outcome) -> Error {
+        let faults = load::sentences(&outcome.faults);
+        if self.stop.raised() {
+            return NothingYet { faults }.into();
+        }
+        let reason = match self.plan.rate {
+            _ if !faults.is_empty() => format!(": {faults}"),
+            Some(rate) => {
+                format!(": --rate {rate} makes one due every {:.1?}", Duration::from_secs(1).div_f64(rate as f64))
+            }
+            None => ": replies took longer than that".into(),
+        };
+        if deserted {
+            anyhow!("all {} were lost before a request was measured{reason}", counted(conns, "connection"))
+        } else {
+            anyhow!("no request was answered in the {:.1} s that were measured{reason}", measured.as_secs_f64())
+        }
+    }
+
     fn addresses(&self) -> String {
         self.plan.addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
@@ -215,12 +255,7 @@ impl Stall {
 }
 
 fn reasons(load: &Load) -> String {
-    let faults = load.faults();
-    faults
-        .iter()
-        .map(|(fault, n, example)| format!("{} {fault} ({example})", grouped(*n)))
-        .collect::<Vec<_>>()
-        .join(", ")
+    load::sentences(&load.faults())
 }
 
 fn because(load: &Load) -> String {

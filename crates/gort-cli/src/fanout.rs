@@ -2,15 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::args::{Fanout, Load, Style, Traffic};
 use crate::child::ServerProcess;
 use crate::control::Report;
 use crate::drive::{self, Finished, NothingYet};
-use crate::load::Plan;
+use crate::load::{Fault, Plan};
 use crate::out::Looks;
 use crate::progress::Progress;
+use crate::report::number::counted;
 use crate::report::{self, Percentiles, Run, round, table};
 use crate::stop::StopFlag;
 use crate::{limits, out};
@@ -64,6 +65,7 @@ pub fn fanout(args: &Fanout) -> Result<Ended> {
     if !failures.is_empty() {
         bail!("{} of {} styles could not be measured", failures.len(), styles.len());
     }
+    runs.iter().find_map(wrong_bytes).map_or(Ok(()), Err)?;
     Ok(if stop.raised() { Ended::Interrupted } else { Ended::Done })
 }
 
@@ -87,8 +89,9 @@ pub fn load(args: &Load) -> Result<Ended> {
     let deserted = finished.deserted;
     let run = summary(None, None, &args.traffic, finished);
     tell(std::slice::from_ref(&run), args.json, false)?;
+    wrong_bytes(&run).map_or(Ok(()), Err)?;
     if deserted {
-        bail!("all {conns} connections were lost: the server is gone, or sent everybody away");
+        bail!("no connection was left at the end: the server is gone, or sent everybody away");
     }
     Ok(if run.interrupted { Ended::Interrupted } else { Ended::Done })
 }
@@ -111,14 +114,25 @@ fn one_style(
         stop,
         name: style.name().into(),
     };
-    let finished = run.carry_out()?;
+    let finished = run.carry_out().or_else(|e| {
+        // A server that is gone is a better reason than what its clients saw of that.
+        server.check()?;
+        Err(e)
+    })?;
     if finished.deserted {
         server.check()?;
-        bail!("the server (style {style}) closed all {conns} connections");
+        bail!("the server (style {style}) closed every connection");
     }
     let run = summary(Some(style), Some(server.ready().clone()), &args.traffic, finished);
     server.end()?;
     Ok(run)
+}
+
+/// A server that sends back something else is no echo server, and its figures are those of another program.
+fn wrong_bytes(run: &Run) -> Option<Error> {
+    let n = *run.errors_by_kind.get(Fault::Mismatch.key())?;
+    let server = run.style.map_or("the server".into(), |style| format!("the server (style {style})"));
+    Some(anyhow!("wrong bytes came back on {}: {server} does not echo what it gets", counted(n, "connection")))
 }
 
 fn decide_conns(traffic: &Traffic, progress: &Progress) -> Result<u32> {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::args::{ServeEcho, Style};
 use crate::control::{self, Answer, Order, Ready, Report};
-use crate::report::number::{bytes, grouped};
+use crate::report::number::{bytes, counted};
 use crate::server::alarm::Alarm;
 use crate::server::{self, Server};
 use crate::stop::StopPipe;
@@ -47,8 +47,8 @@ pub fn run(args: &ServeEcho) -> Result<()> {
 fn farewell(style: Style, server: &dyn Server, time: Duration) -> String {
     let counters = server.counters();
     format!(
-        "served {} connections, {} echoed, in {:.1} s (style {style})\n",
-        grouped(counters.connections),
+        "served {}, {} echoed, in {:.1} s (style {style})\n",
+        counted(counters.connections, "connection"),
         bytes(counters.bytes as f64),
         time.as_secs_f64()
     )

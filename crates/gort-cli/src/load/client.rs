@@ -22,8 +22,10 @@ pub fn begin(shared: &Arc<Shared>, number: u32) {
     let addr = shared.plan.addrs[number as usize % shared.plan.addrs.len()];
     let stream = match connect(&addr) {
         Ok(stream) => Arc::new(stream),
-        Err(e) => return shared.faults.count(Fault::of_connect(&e), || format!("connect to {addr}: {e}")),
+        Err(e) => return shared.faults.count(Fault::of_connect(&e), || e.to_string()),
     };
+    // Relaxed: as `connected` below.
+    shared.opened.fetch_add(1, Relaxed);
     shared.streams().insert(number, stream.clone());
     let mut message = Message::new(&shared.pattern, number);
     if let Err(e) = message.exchange(&mut &*stream) {
@@ -59,9 +61,11 @@ impl Drop for Presence {
     }
 }
 
+/// The error names the address, as gort's do.
 fn connect(addr: &SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(addr, Duration::from_secs(10))?;
-    stream.set_nodelay(true)?;
+    // If it fails the peer is gone already, which the first exchange tells better.
+    let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 

@@ -1,10 +1,11 @@
 //! What can go wrong on a connection, by kind.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+
+use crate::report::number::counted;
 
 /// A kind of error; each ends its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +16,7 @@ pub enum Fault {
     Connect,
     /// The peer reset the connection, or it broke under a write.
     Reset,
-    /// The peer ended the stream in the middle of a reply.
+    /// The peer ended the stream before a reply or in the middle of one.
     Closed,
     /// No reply came.
     TimedOut,
@@ -61,18 +62,24 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Fault::Refused => "refused",
-            Fault::Connect => "could not connect",
-            Fault::Reset => "reset by the server",
-            Fault::Closed => "closed by the server",
-            Fault::TimedOut => "timed out",
-            Fault::Mismatch => "wrong bytes came back",
-            Fault::Other => "failed otherwise",
-        })
-    }
+/// What happened to how many connections, as a sentence with an example: `2 connections were refused (..)`.
+pub fn sentence(fault: Fault, n: u64, example: &str) -> String {
+    let were = if n == 1 { "was" } else { "were" };
+    let what = match fault {
+        Fault::Refused => format!("{were} refused"),
+        Fault::Connect => "could not be opened".into(),
+        Fault::Reset => format!("{were} reset by the server"),
+        Fault::Closed => format!("{were} closed by the server"),
+        Fault::TimedOut => "timed out".into(),
+        Fault::Mismatch => "got wrong bytes back".into(),
+        Fault::Other => "failed".into(),
+    };
+    format!("{} {what} ({example})", counted(n, "connection"))
+}
+
+/// All of them, one sentence after the other.
+pub fn sentences(faults: &[(Fault, u64, String)]) -> String {
+    faults.iter().map(|(fault, n, example)| sentence(*fault, *n, example)).collect::<Vec<_>>().join("; ")
 }
 
 /// Counts by kind, and the first example of each.
@@ -100,5 +107,33 @@ impl Faults {
     pub fn by_kind(&self) -> Vec<(Fault, u64, String)> {
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.iter().map(|(&fault, (count, example))| (fault, *count, example.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_connection_and_several_make_sentences() {
+        let mut said = Vec::new();
+        for n in [1, 20] {
+            for fault in [Fault::Refused, Fault::Connect, Fault::Closed, Fault::TimedOut, Fault::Mismatch] {
+                said.push(sentence(fault, n, "why"));
+            }
+        }
+        let expected = [
+            "1 connection was refused (why)",
+            "1 connection could not be opened (why)",
+            "1 connection was closed by the server (why)",
+            "1 connection timed out (why)",
+            "1 connection got wrong bytes back (why)",
+            "20 connections were refused (why)",
+            "20 connections could not be opened (why)",
+            "20 connections were closed by the server (why)",
+            "20 connections timed out (why)",
+            "20 connections got wrong bytes back (why)",
+        ];
+        assert_eq!(said, expected);
     }
 }

@@ -72,11 +72,25 @@ impl Message {
                 sent += piece.len();
             }
             let length = self.piece(back).len();
-            stream.read_exact(&mut self.echo[..length])?;
+            self.fill(stream, back, length)?;
             if self.echo[..length] != *self.piece(back) {
                 return Err(self.mismatch(back, length));
             }
             back += length;
+        }
+        Ok(())
+    }
+
+    /// `read_exact`, with an error that says what was missing.
+    fn fill(&mut self, stream: &mut impl Read, back: usize, length: usize) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < length {
+            match stream.read(&mut self.echo[filled..length]) {
+                Ok(0) => return Err(self.early_end(back + filled)),
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
         }
         Ok(())
     }
@@ -96,14 +110,23 @@ impl Message {
     fn mismatch(&self, from: usize, length: usize) -> io::Error {
         let place = self.echo[..length].iter().zip(self.piece(from)).position(|(got, sent)| got != sent).unwrap_or(0);
         let words = format!(
-            "request {} of connection {}: byte {} came back as {:#04x} instead of {:#04x}",
-            self.number,
-            self.connection,
+            "byte {} came back as {:#04x} instead of {:#04x} in message {} of connection {}",
             from + place,
             self.echo[place],
             self.piece(from)[place],
+            self.number,
+            self.connection,
         );
         io::Error::new(ErrorKind::InvalidData, words)
+    }
+
+    fn early_end(&self, back: usize) -> io::Error {
+        let size = self.pattern.0.len();
+        let words = match back {
+            0 => "the server closed the connection instead of replying".to_owned(),
+            _ => format!("the server closed the connection in the middle of a reply, after {back} of {size} bytes"),
+        };
+        io::Error::new(ErrorKind::UnexpectedEof, words)
     }
 }
 
@@ -184,5 +207,6 @@ mod tests {
         }
         let e = Message::new(&Pattern::new(64), 0).exchange(&mut Silent).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::UnexpectedEof);
+        assert!(e.to_string().contains("instead of replying"), "{e}");
     }
 }

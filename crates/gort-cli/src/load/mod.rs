@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use gort::net::TcpStream;
 
-pub use fault::{Fault, Faults};
+use fault::Faults;
+pub use fault::{Fault, sentence, sentences};
 use message::Pattern;
 use phase::PhaseWord;
 pub use tally::Latencies;
@@ -57,6 +58,8 @@ struct Shared {
     phase: PhaseWord,
     tally: Tally,
     faults: Faults,
+    /// Connections the server took, whatever became of them.
+    opened: AtomicU64,
     /// Connections that have had their first reply.
     connected: AtomicU64,
     /// Clients that have begun and not ended.
@@ -68,6 +71,8 @@ struct Shared {
 /// How far a load is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
+    /// Connections the server took, whatever became of them.
+    pub opened: u64,
     /// Connections open and tried.
     pub connected: u64,
     /// Connections that failed or were lost.
@@ -95,6 +100,7 @@ impl Load {
             phase: PhaseWord::new(),
             tally: Tally::new(),
             faults: Faults::default(),
+            opened: AtomicU64::new(0),
             connected: AtomicU64::new(0),
             clients: AtomicU64::new(u64::from(plan.conns)),
             streams: Mutex::new(HashMap::new()),
@@ -115,6 +121,7 @@ impl Load {
     pub fn progress(&self) -> Progress {
         Progress {
             // Relaxed: shown to people and compared with itself; nothing is read on the strength of it.
+            opened: self.shared.opened.load(Relaxed),
             connected: self.shared.connected.load(Relaxed),
             lost: self.shared.faults.total(),
             requests: self.shared.tally.answered(),

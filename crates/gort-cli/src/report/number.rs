@@ -15,6 +15,11 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
+/// A number and what it counts: `1 connection`, `2,000 connections`.
+pub fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
 /// Three digits and a unit: `13.1 KB`, in steps of a thousand.
 pub fn bytes(n: f64) -> String {
     scaled(n, 1000.0, &["bytes", "KB", "MB", "GB", "TB"])

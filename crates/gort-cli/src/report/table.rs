@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::args::Style;
 use crate::out::Looks;
 
-use super::number::{bytes, digits, grouped, latency};
+use super::number::{bytes, counted, digits, grouped, latency};
 use super::{Run, chart};
+use crate::load::sentence;
 
 /// A p90 this many times the p50 is no matter of load, which all connections share, but of turns.
 const UNFAIR: f64 = 50.0;
@@ -127,18 +128,18 @@ fn top(looks: Looks) -> &'static str {
 }
 
 fn headline(run: &Run) -> String {
-    let conns = grouped(run.conns);
+    let conns = counted(run.conns, "connection");
     let rps = grouped(run.rps.round() as u64);
     let threads = count(run.os_threads_peak);
     match run.style {
         Some(Style::Gort) => {
-            format!("{conns} connections, a goroutine each, on {threads} OS threads: {rps} requests/s")
+            format!("{conns}, a goroutine each, on {threads} OS threads: {rps} requests/s")
         }
         Some(Style::Threads) => {
-            format!("{conns} connections, an OS thread each, {threads} threads in all: {rps} requests/s")
+            format!("{conns}, an OS thread each, {threads} threads in all: {rps} requests/s")
         }
-        Some(Style::Epoll) => format!("{conns} connections in {} event loops: {rps} requests/s", count(run.procs)),
-        None => format!("{conns} connections: {rps} requests/s"),
+        Some(Style::Epoll) => format!("{conns} in {} event loops: {rps} requests/s", count(run.procs)),
+        None => format!("{conns}: {rps} requests/s"),
     }
 }
 
@@ -175,16 +176,15 @@ fn threads_remark(run: &Run) -> String {
 fn remarks(run: &Run, looks: Looks) -> String {
     let mut text = String::new();
     for (fault, n, example) in &run.faults {
-        let connections = if *n == 1 { "connection" } else { "connections" };
-        text.push_str(&format!("\n  {}", looks.bad(&format!("{} {connections} {fault}", grouped(*n)))));
-        text.push_str(&format!(": {example}"));
+        text.push_str(&format!("\n  {}", looks.bad(&sentence(*fault, *n, example))));
     }
     if let (Some(p50), Some(p90)) = (run.latency_us.p50, run.latency_us.p90)
         && p90 > UNFAIR * p50
     {
         text.push_str("\n  p90 far above p50: a few connections are served again and again, most wait");
     }
-    if let Some(rate) = run.rate.filter(|&rate| run.rps < rate as f64 * 0.98) {
+    // Lost connections ask no more: then it is they that are missing.
+    if let Some(rate) = run.rate.filter(|&rate| run.errors == 0 && run.rps < rate as f64 * 0.98) {
         let got = grouped(run.rps.round() as u64);
         text.push_str(&format!(
             "\n  {} requests/s were asked for and {got} came: one end is at its limit",

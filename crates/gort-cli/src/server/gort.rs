@@ -41,7 +41,8 @@ pub fn start(addrs: &[SocketAddr], procs: Option<u32>, alarm: &Alarm) -> Result<
     let mut server = Gort { listeners: Vec::new(), accepting: Vec::new(), shared };
     let mut got = Vec::new();
     for addr in addrs {
-        let listener = TcpListener::bind(addr).with_context(|| cannot_listen(addr))?;
+        // The error says what could not be listened on; its sources would say it again.
+        let listener = TcpListener::bind(addr).map_err(|e| Error::msg(e.to_string()))?;
         got.push(listener.local_addr().with_context(|| cannot_listen(addr))?);
         server.listeners.push(Arc::new(listener));
     }
