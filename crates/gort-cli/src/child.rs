@@ -1,19 +1,20 @@
 //! The server process, as its parent sees it. See `control` for what is said.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use crate::args::Style;
 use crate::control::{self, Answer, Order, Ready, Report};
+use crate::limits::no_thread;
 use crate::progress::Progress;
 
 /// How long an answer may take. The child's main thread does nothing else, but it may have to wait for a processor.
@@ -47,13 +48,18 @@ impl ServerProcess {
         }
         // A group of its own: Ctrl-C goes to the parent alone, which asks for the last figures before it ends the child.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child =
-            command.spawn().with_context(|| format!("cannot start the server process {}", program.display()))?;
+        let no_process = |e| no_thread(&format!("the server process {}", program.display()), &e);
+        let mut child = command.spawn().map_err(no_process)?;
         let orders = child.stdin.take();
-        let answers = listen(child.stdout.take());
         let (spoke, said) = (Arc::new(AtomicBool::new(false)), progress.clone());
-        let (heard, stderr) = (spoke.clone(), child.stderr.take());
-        let stderr = std::thread::spawn(move || repeat(stderr, &said, &heard));
+        let (heard, stdout, stderr) = (spoke.clone(), child.stdout.take(), child.stderr.take());
+        let readers = listen(stdout)
+            .and_then(|answers| Ok((answers, thread::Builder::new().spawn(move || repeat(stderr, &said, &heard))?)));
+        let (answers, stderr) = readers.map_err(|e| {
+            let _ = child.kill();
+            let _ = child.wait();
+            no_thread("a thread that listens to the server process", &e)
+        })?;
         let nobody = Ready {
             addrs: Vec::new(),
             nature: crate::server::Nature { mode: None, procs: 0 },
@@ -159,19 +165,19 @@ impl Drop for ServerProcess {
 }
 
 /// Answers as they come; the channel ends when the process's stdout does.
-fn listen(stdout: Option<impl Read + Send + 'static>) -> Receiver<Answer> {
+fn listen(stdout: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Answer>> {
     let (tell, answers) = channel();
     if let Some(stdout) = stdout {
-        std::thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let Ok(answer) = serde_json::from_str(&line) else { return };
                 if tell.send(answer).is_err() {
                     return;
                 }
             }
-        });
+        })?;
     }
-    answers
+    Ok(answers)
 }
 
 /// Passes on what the process says on stderr.

@@ -123,6 +123,7 @@ impl Run<'_> {
         self.progress.phase(&self.name, conns);
         let mut stall = Stall::new();
         loop {
+            load.check()?;
             let now = load.progress();
             self.progress.at(now.connected, format!("{} of {} connections", grouped(now.connected), grouped(conns)));
             if now.connected + now.lost >= conns {

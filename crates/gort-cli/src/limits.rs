@@ -1,4 +1,4 @@
-//! What this machine lets two processes hold open: file descriptors and local ports.
+//! What this machine lets two processes have: file descriptors, local ports, threads.
 //!
 //! A connection costs one descriptor in the server and one in the load generator, which are different processes, so the limit
 //! counts once. The soft limit is raised to the hard one at start; above that only root or the administrator helps, and the
@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::DEFAULT_CONNS;
@@ -111,7 +111,23 @@ pub fn check_ports(conns: u32, addresses: usize) -> Result<()> {
     Ok(())
 }
 
-fn read_number(path: &str) -> Option<u64> {
+/// The error for `what`, a thread or process that could not be started.
+pub fn no_thread(what: &str, e: &io::Error) -> Error {
+    anyhow!("cannot start {what}: {e}\n{}\n  way out:   raise the one that is short", of_threads())
+}
+
+/// Everything that may keep a thread from being started, as a line of an error.
+pub fn of_threads() -> String {
+    let [threads, pids, maps] = ["kernel/threads-max", "kernel/pid_max", "vm/max_map_count"]
+        .map(|name| read_number(&format!("/proc/sys/{name}")).map_or("?".into(), |n| n.to_string()));
+    format!(
+        "  limits:    ulimit -u, ulimit -v, pids.max of the cgroup, kernel.threads-max = {threads}, \
+         kernel.pid_max = {pids}, vm.max_map_count = {maps}"
+    )
+}
+
+/// A figure of the kernel.
+pub fn read_number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 

@@ -16,7 +16,7 @@ use super::phase::Phase;
 /// Opens and tries connection `number`, then leaves it to a goroutine of its own.
 pub fn begin(shared: &Arc<Shared>, number: u32) {
     let presence = Presence { shared: shared.clone(), number };
-    if shared.phase.now() == Phase::Stopping {
+    if shared.phase.now() == Phase::Stopping || shared.shortage.get().is_some() {
         return;
     }
     let addr = shared.plan.addrs[number as usize % shared.plan.addrs.len()];
@@ -33,7 +33,7 @@ pub fn begin(shared: &Arc<Shared>, number: u32) {
     }
     // Relaxed: shown to people; the phase is what orders clients and the main thread.
     shared.connected.fetch_add(1, Relaxed);
-    gort::go(move || {
+    let client = gort::Builder::new().spawn(move || {
         let shared = &*presence.shared;
         shared.phase.enlist();
         shared.phase.wait_while(Phase::Connecting);
@@ -45,6 +45,9 @@ pub fn begin(shared: &Arc<Shared>, number: u32) {
             lost(shared, number, &addr, &e);
         }
     });
+    if let Err(e) = client {
+        shared.run_short(&format!("the client goroutine of connection {number}"), &e);
+    }
 }
 
 /// The client counts as present until its last deed is done, however it ends.

@@ -15,11 +15,13 @@ mod phase;
 mod tally;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::{Error, Result};
 use gort::net::TcpStream;
 
 use fault::Faults;
@@ -64,6 +66,8 @@ struct Shared {
     connected: AtomicU64,
     /// Clients that have begun and not ended.
     clients: AtomicU64,
+    /// What this process could not get, the first time: there is no load of the size asked for.
+    shortage: OnceLock<String>,
     /// Streams of all clients, to be closed under those that wait for ever.
     streams: Mutex<HashMap<u32, Arc<TcpStream>>>,
 }
@@ -103,16 +107,20 @@ impl Load {
             opened: AtomicU64::new(0),
             connected: AtomicU64::new(0),
             clients: AtomicU64::new(u64::from(plan.conns)),
+            shortage: OnceLock::new(),
             streams: Mutex::new(HashMap::new()),
             plan,
         });
         // Each connector opens its share one after another, which bounds the connections being opened without anybody counting.
         let connectors = CONNECTING.min(shared.plan.conns);
         for first in 0..connectors {
-            let shared = shared.clone();
-            gort::go(move || {
-                (first..shared.plan.conns).step_by(connectors as usize).for_each(|n| client::begin(&shared, n))
+            let mine = shared.clone();
+            let connector = gort::Builder::new().spawn(move || {
+                (first..mine.plan.conns).step_by(connectors as usize).for_each(|n| client::begin(&mine, n))
             });
+            if let Err(e) = connector {
+                shared.run_short("a goroutine that opens connections", &e);
+            }
         }
         Load { shared }
     }
@@ -126,6 +134,11 @@ impl Load {
             lost: self.shared.faults.total(),
             requests: self.shared.tally.answered(),
         }
+    }
+
+    /// Fails if a goroutine could not be started.
+    pub fn check(&self) -> Result<()> {
+        self.shared.shortage.get().map_or(Ok(()), |words| Err(Error::msg(words.clone())))
     }
 
     /// Errors so far by kind, each with an example.
@@ -177,6 +190,12 @@ impl Load {
 }
 
 impl Shared {
+    /// Keeps what to say of the first shortage; the main thread finds it.
+    fn run_short(&self, what: &str, e: &io::Error) {
+        let words = || format!("cannot start {what}: {e}\n  way out:   raise that limit, or ask for fewer --conns");
+        self.shortage.get_or_init(words);
+    }
+
     fn streams(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<TcpStream>>> {
         // Nothing in here can panic half-way, so a poisoned lock still guards a whole map.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)

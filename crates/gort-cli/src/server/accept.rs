@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::alarm::Alarm;
 use super::{ACCEPT_PAUSE, out_of_descriptors, say_paused};
+use crate::limits::no_thread;
 
 /// The accepting thread.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Acceptor {
             }
         };
         let thread =
-            Builder::new().name("accept".into()).spawn(accepting).context("cannot start the accepting thread")?;
+            Builder::new().name("accept".into()).spawn(accepting).map_err(|e| no_thread("the accepting thread", &e))?;
         Ok(Acceptor { thread: Some(thread), stop })
     }
 

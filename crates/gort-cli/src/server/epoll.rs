@@ -29,6 +29,7 @@ use rustix::io::Errno;
 use super::accept::Acceptor;
 use super::alarm::Alarm;
 use super::{Counters, Nature, Server};
+use crate::limits::no_thread;
 
 /// Events taken by one `epoll_wait`.
 const BATCH: usize = 256;
@@ -92,7 +93,8 @@ pub fn start(
                 bell.ring(anyhow::Error::new(e).context("an event loop failed"));
             }
         };
-        threads.push(Builder::new().name(format!("epoll {i}")).spawn(run).context("cannot start an event loop")?);
+        let thread = Builder::new().name(format!("epoll {i}")).spawn(run);
+        threads.push(thread.map_err(|e| no_thread("the thread of an event loop", &e))?);
         loops.push(shared);
     }
     let (dealt, bell) = (loops.clone(), alarm.clone());

@@ -48,7 +48,8 @@ pub fn start(addrs: &[SocketAddr], procs: Option<u32>, alarm: &Alarm) -> Result<
     }
     for listener in &server.listeners {
         let (listener, shared) = (listener.clone(), server.shared.clone());
-        server.accepting.push(gort::go(move || shared.accept_all(&listener)));
+        let accepting = gort::Builder::new().spawn(move || shared.accept_all(&listener));
+        server.accepting.push(accepting.context("cannot start a goroutine to accept connections")?);
     }
     Ok((Box::new(server), got))
 }

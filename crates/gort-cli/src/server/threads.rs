@@ -1,6 +1,5 @@
 //! An OS thread per connection: the same blocking code as the gort style, at an OS thread's price.
 
-use std::fs;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::ControlFlow;
@@ -14,6 +13,7 @@ use super::alarm::Alarm;
 use super::echo::echo;
 use super::open::OpenSet;
 use super::{Counters, LAST_WORDS, Nature, Server};
+use crate::limits;
 
 /// Stack of one thread: enough for the buffer, little enough that 100,000 are only address space. What is never touched is never
 /// resident, so a larger one would not change the figures.
@@ -37,9 +37,8 @@ pub fn start(listeners: Vec<TcpListener>, alarm: &Alarm) -> Result<(Box<dyn Serv
     let addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
     let open = OpenSet::new();
     let (entrance, bell) = (open.clone(), alarm.clone());
-    let most = read("/proc/sys/vm/max_map_count")
-        .parse()
-        .map_or(u64::MAX, |n: u64| n.saturating_sub(OTHER_MAPPINGS) / MAPPINGS);
+    let most = limits::read_number("/proc/sys/vm/max_map_count")
+        .map_or(u64::MAX, |n| n.saturating_sub(OTHER_MAPPINGS) / MAPPINGS);
     let acceptor = Acceptor::start(listeners, alarm, move |stream| {
         // Small pieces of a large message must not wait for acknowledgements. If it fails the peer is gone already.
         let _ = stream.set_nodelay(true);
@@ -85,15 +84,8 @@ impl Server for Threads {
 
 fn no_thread(e: &io::Error, connections: u64) -> Error {
     anyhow!(
-        "cannot start a thread for connection {connections}: {e}; a thread per connection ends here\n\
-         \x20 limits:    ulimit -u, ulimit -v, pids.max of the cgroup, kernel.threads-max = {}, kernel.pid_max = {}, vm.max_map_count = {}\n\
+        "cannot start a thread for connection {connections}: {e}; a thread per connection ends here\n{}\n\
          \x20 way out:   raise the one that is short, ask for fewer --conns, or take --style gort",
-        read("/proc/sys/kernel/threads-max"),
-        read("/proc/sys/kernel/pid_max"),
-        read("/proc/sys/vm/max_map_count"),
+        limits::of_threads()
     )
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(path).map_or_else(|_| "?".into(), |text| text.trim().to_owned())
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod bad_days;
 mod runs;
 mod servers;
+mod shortage;
 mod strangers;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
