@@ -4,11 +4,12 @@
 //! machine (descriptor limits, ports) is checked in `limits`.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
+
+use crate::place::Place;
 
 /// Connections when `--conns` is not given and the descriptor limit allows it.
 pub const DEFAULT_CONNS: u32 = 5_000;
@@ -34,7 +35,7 @@ pub enum Command {
     Fanout(Fanout),
     /// Only the echo server
     ///
-    /// Prints `listening on ADDR` and serves until SIGINT or SIGTERM, then says what it served.
+    /// Prints `listening on ADDR` and serves until SIGINT, SIGTERM or SIGHUP, then says what it served.
     ServeEcho(ServeEcho),
     /// Only the load: client goroutines against any echo server
     Load(Load),
@@ -63,9 +64,9 @@ pub struct Fanout {
 /// Options of `gort serve-echo`.
 #[derive(Debug, Args)]
 pub struct ServeEcho {
-    /// Address to listen on; port 0 picks a free one. May be given several times
-    #[arg(long, value_name = "ADDR", required = true)]
-    pub addr: Vec<SocketAddr>,
+    /// Address to listen on, IP:PORT or NAME:PORT; port 0 picks a free one. May be given several times
+    #[arg(long, value_name = "ADDR", required = true, value_parser = Place::parse)]
+    pub addr: Vec<Place>,
     /// How the server is written
     #[arg(long, value_enum, default_value_t = Style::Gort)]
     pub style: Style,
@@ -80,9 +81,9 @@ pub struct ServeEcho {
 /// Options of `gort load`.
 #[derive(Debug, Args)]
 pub struct Load {
-    /// Echo server to load. Several addresses share the connections
-    #[arg(long, value_name = "ADDR", required = true)]
-    pub addr: Vec<SocketAddr>,
+    /// Echo server to load, IP:PORT or NAME:PORT. Several addresses share the connections
+    #[arg(long, value_name = "ADDR", required = true, value_parser = Place::parse)]
+    pub addr: Vec<Place>,
     /// The load.
     #[command(flatten)]
     pub traffic: Traffic,

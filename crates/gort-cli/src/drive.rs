@@ -231,7 +231,7 @@ impl Run<'_> {
     }
 
     fn addresses(&self) -> String {
-        self.plan.addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        self.plan.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -10,6 +10,7 @@ use crate::control::Report;
 use crate::drive::{self, Finished, NothingYet};
 use crate::load::{Fault, Plan};
 use crate::out::Looks;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::report::number::counted;
 use crate::report::{self, Percentiles, Run, round, table};
@@ -107,7 +108,7 @@ fn one_style(
     progress.phase(style.name(), 1);
     let mut server = ServerProcess::start(style, listen, args.procs, progress)?;
     let run = drive::Run {
-        plan: plan(&args.traffic, conns, server.ready().addrs.clone()),
+        plan: plan(&args.traffic, conns, server.ready().addrs.iter().copied().map(Place::from).collect()),
         duration: args.traffic.duration,
         server: Some(&mut server),
         progress,
@@ -143,8 +144,8 @@ fn decide_conns(traffic: &Traffic, progress: &Progress) -> Result<u32> {
     Ok(conns)
 }
 
-fn plan(traffic: &Traffic, conns: u32, addrs: Vec<SocketAddr>) -> Plan {
-    Plan { addrs, conns, size: traffic.size as usize, rate: traffic.rate }
+fn plan(traffic: &Traffic, conns: u32, places: Vec<Place>) -> Plan {
+    Plan { places, conns, size: traffic.size as usize, rate: traffic.rate }
 }
 
 fn summary(style: Option<Style>, ready: Option<crate::control::Ready>, traffic: &Traffic, finished: Finished) -> Run {

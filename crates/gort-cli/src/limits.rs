@@ -11,7 +11,7 @@ use anyhow::{Context as _, Error, Result, anyhow, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::DEFAULT_CONNS;
-use crate::report::number::grouped;
+use crate::report::number::{counted, grouped};
 
 /// Descriptors kept for listeners, epoll instances, pipes and whatever the runtime opens for itself.
 const RESERVE: u64 = 64;
@@ -21,8 +21,15 @@ const RESERVE: u64 = 64;
 pub struct Descriptors {
     /// The limit now in force.
     pub limit: u64,
+    /// Those that are no connections: open already, or kept for everything else.
+    pub kept: u64,
+}
+
+impl Descriptors {
     /// Connections that leave room for everything else.
-    pub conns: u64,
+    fn conns(self) -> u64 {
+        self.limit.saturating_sub(self.kept)
+    }
 }
 
 /// Raises the soft descriptor limit to the hard limit.
@@ -36,32 +43,37 @@ pub fn raise() -> Result<Descriptors> {
     // No limit at all still ends at fs.nr_open.
     let limit = maximum.or_else(|| read_number("/proc/sys/fs/nr_open")).unwrap_or(1 << 20);
     let open = fs::read_dir("/proc/self/fd").map_or(3, |d| d.count() as u64);
-    Ok(Descriptors { limit, conns: limit.saturating_sub(open + RESERVE) })
+    Ok(Descriptors { limit, kept: open + RESERVE })
 }
 
 /// Decides the number of connections, saying what was reduced, or refuses what was asked for.
 pub fn conns(asked: Option<u32>, descriptors: Descriptors) -> Result<(u32, Option<String>)> {
-    let most = u32::try_from(descriptors.conns).unwrap_or(u32::MAX);
+    let most = u32::try_from(descriptors.conns()).unwrap_or(u32::MAX);
     let limit = grouped(descriptors.limit);
     if most == 0 {
         bail!(
-            "the descriptor limit of {limit} leaves no room for a connection\n{}",
+            "the descriptor limit of {limit} leaves no room for a connection: {} are open already or reserved for listeners, pipes \
+             and the runtime\n{}",
+            descriptors.kept,
             way_out(u64::from(asked.unwrap_or(DEFAULT_CONNS)))
         );
     }
     match asked {
         Some(n) if n > most => bail!(
-            "--conns {n} is more than this process may open: its descriptor limit is {limit} (hard), good for {} connections\n{}",
-            grouped(most.into()),
+            "--conns {n} is more than this process may open: its descriptor limit is {limit} (hard), good for {}, as {} are open \
+             already or reserved for listeners, pipes and the runtime\n{}",
+            counted(most.into(), "connection"),
+            descriptors.kept,
             way_out(n.into())
         ),
         Some(n) => Ok((n, None)),
         None if most < DEFAULT_CONNS => Ok((
             most,
             Some(format!(
-                "{} connections instead of {}: the descriptor limit is {limit} (see it with `ulimit -Hn`)",
-                grouped(most.into()),
-                grouped(DEFAULT_CONNS.into())
+                "{} instead of {}: the descriptor limit is {limit}, of which {} are reserved (see it with `ulimit -Hn`)",
+                counted(most.into(), "connection"),
+                grouped(DEFAULT_CONNS.into()),
+                descriptors.kept
             )),
         )),
         None => Ok((DEFAULT_CONNS, None)),
@@ -139,8 +151,8 @@ fn text(limit: Option<u64>) -> String {
 mod tests {
     use super::*;
 
-    const TIGHT: Descriptors = Descriptors { limit: 1024, conns: 950 };
-    const WIDE: Descriptors = Descriptors { limit: 1 << 20, conns: 1_000_000 };
+    const TIGHT: Descriptors = Descriptors { limit: 1024, kept: 74 };
+    const WIDE: Descriptors = Descriptors { limit: 1 << 20, kept: 74 };
 
     #[test]
     fn the_default_shrinks_and_says_so() {
@@ -153,10 +165,12 @@ mod tests {
     #[test]
     fn too_many_on_demand_are_refused_with_the_limit_and_the_ways_out() {
         let error = conns(Some(2000), TIGHT).unwrap_err().to_string();
-        for word in ["--conns 2000", "1,024", "950", "ulimit -Hn", "LimitNOFILE", "limits.conf"] {
+        for word in ["--conns 2000", "1,024", "950", "74", "ulimit -Hn", "LimitNOFILE", "limits.conf"] {
             assert!(error.contains(word), "no {word:?} in {error}");
         }
         assert_eq!(conns(Some(950), TIGHT).unwrap(), (950, None));
+        let error = conns(Some(1), Descriptors { limit: 64, kept: 74 }).unwrap_err().to_string();
+        assert!(error.contains("limit of 64") && error.contains("74 are open already or reserved"), "{error}");
     }
 
     #[test]

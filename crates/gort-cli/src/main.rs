@@ -20,14 +20,17 @@ mod limits;
 mod load;
 mod measure;
 mod out;
+mod place;
 mod progress;
 mod report;
 mod serve;
 mod server;
 mod stop;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use args::{Cli, Command};
@@ -40,10 +43,13 @@ use out::ReaderGone;
 static ALLOCATOR: gort::alloc::Global<std::alloc::System> = gort::alloc::Global::new(std::alloc::System);
 
 fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
-        Command::Fanout(args) => fanout::fanout(&args),
-        Command::ServeEcho(args) => serve::run(&args).map(|()| Ended::Done),
-        Command::Load(args) => fanout::load(&args),
+    let ended = match Cli::try_parse() {
+        Ok(Cli { command: Command::Fanout(args) }) => fanout::fanout(&args),
+        Ok(Cli { command: Command::ServeEcho(args) }) => serve::run(&args).map(|()| Ended::Done),
+        Ok(Cli { command: Command::Load(args) }) => fanout::load(&args),
+        // Help that was asked for, and the version: output like any other.
+        Err(words) if !words.use_stderr() => show(&words),
+        Err(words) => words.exit(),
     };
     match ended {
         Ok(Ended::Done) => ExitCode::SUCCESS,
@@ -54,5 +60,12 @@ fn main() -> ExitCode {
             out::stderr(format_args!("gort: {e:#}"));
             ExitCode::from(if e.is::<NothingYet>() { stop::INTERRUPTED } else { 1 })
         }
+    }
+}
+
+fn show(words: &clap::Error) -> Result<Ended> {
+    match words.print().and_then(|()| std::io::stdout().flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        other => other.map(|()| Ended::Done).context("cannot write to stdout"),
     }
 }

@@ -12,6 +12,7 @@ use super::Shared;
 use super::fault::Fault;
 use super::message::Message;
 use super::phase::Phase;
+use crate::place::Place;
 
 /// Opens and tries connection `number`, then leaves it to a goroutine of its own.
 pub fn begin(shared: &Arc<Shared>, number: u32) {
@@ -19,9 +20,9 @@ pub fn begin(shared: &Arc<Shared>, number: u32) {
     if shared.phase.now() == Phase::Stopping || shared.shortage.get().is_some() {
         return;
     }
-    let addr = shared.plan.addrs[number as usize % shared.plan.addrs.len()];
-    let stream = match connect(&addr) {
-        Ok(stream) => Arc::new(stream),
+    let place = &shared.plan.places[number as usize % shared.plan.places.len()];
+    let (stream, addr) = match connect(place) {
+        Ok((stream, addr)) => (Arc::new(stream), addr),
         Err(e) => return shared.faults.count(Fault::of_connect(&e), || e.to_string()),
     };
     // Relaxed: as `connected` below.
@@ -64,12 +65,20 @@ impl Drop for Presence {
     }
 }
 
-/// The error names the address, as gort's do.
-fn connect(addr: &SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(addr, Duration::from_secs(10))?;
-    // If it fails the peer is gone already, which the first exchange tells better.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
+/// The first of the place's addresses that accepts. The error, the last one's, names its address, as gort's do.
+fn connect(place: &Place) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut failed = None;
+    for addr in place.addrs() {
+        match TcpStream::connect_timeout(addr, Duration::from_secs(10)) {
+            Ok(stream) => {
+                // If it fails the peer is gone already, which the first exchange tells better.
+                let _ = stream.set_nodelay(true);
+                return Ok((stream, *addr));
+            }
+            Err(e) => failed = Some(e),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
 }
 
 fn lost(shared: &Shared, number: u32, addr: &SocketAddr, e: &io::Error) {

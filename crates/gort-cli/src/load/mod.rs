@@ -16,7 +16,7 @@ mod tally;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use gort::net::TcpStream;
 
+use crate::place::Place;
 use fault::Faults;
 pub use fault::{Fault, sentence, sentences};
 use message::Pattern;
@@ -38,7 +39,7 @@ const CONNECTING: u32 = 64;
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Where it listens; connections are spread over all.
-    pub addrs: Vec<SocketAddr>,
+    pub places: Vec<Place>,
     /// Connections.
     pub conns: u32,
     /// Bytes of a message.

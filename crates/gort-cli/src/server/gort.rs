@@ -12,6 +12,7 @@ use super::alarm::Alarm;
 use super::echo::echo;
 use super::open::OpenSet;
 use super::{Counters, LAST_WORDS, Nature, Server, cannot_listen};
+use crate::place::Place;
 
 #[derive(Debug)]
 struct Gort {
@@ -28,7 +29,7 @@ struct Shared {
 }
 
 /// Starts the server.
-pub fn start(addrs: &[SocketAddr], procs: Option<u32>, alarm: &Alarm) -> Result<(Box<dyn Server>, Vec<SocketAddr>)> {
+pub fn start(places: &[Place], procs: Option<u32>, alarm: &Alarm) -> Result<(Box<dyn Server>, Vec<SocketAddr>)> {
     if let Some(procs) = procs {
         let procs = procs as usize;
         gort::runtime::Builder::new().max_procs(procs).start().context("cannot start the runtime")?;
@@ -40,10 +41,10 @@ pub fn start(addrs: &[SocketAddr], procs: Option<u32>, alarm: &Alarm) -> Result<
     let shared = Arc::new(Shared { open: OpenSet::new(), stopping: AtomicBool::new(false), alarm: alarm.clone() });
     let mut server = Gort { listeners: Vec::new(), accepting: Vec::new(), shared };
     let mut got = Vec::new();
-    for addr in addrs {
+    for place in places {
         // The error says what could not be listened on; its sources would say it again.
-        let listener = TcpListener::bind(addr).map_err(|e| Error::msg(e.to_string()))?;
-        got.push(listener.local_addr().with_context(|| cannot_listen(addr))?);
+        let listener = TcpListener::bind(place.addrs()).map_err(|e| Error::msg(e.to_string()))?;
+        got.push(listener.local_addr().with_context(|| cannot_listen(place))?);
         server.listeners.push(Arc::new(listener));
     }
     for listener in &server.listeners {

@@ -26,6 +26,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Style;
+use crate::place::Place;
 use alarm::Alarm;
 
 /// How long connections get to finish what they are at when the server is told to stop.
@@ -65,26 +66,26 @@ pub struct Counters {
     pub threads_peak: Option<u64>,
 }
 
-/// Starts a server on `addrs`; returns it with the addresses it got (port 0 is a request for any).
+/// Starts a server on `places`; returns it with the addresses it got (port 0 is a request for any).
 pub fn start(
     style: Style,
-    addrs: &[SocketAddr],
+    places: &[Place],
     procs: Option<u32>,
     alarm: &Alarm,
 ) -> Result<(Box<dyn Server>, Vec<SocketAddr>)> {
     match style {
-        Style::Gort => gort::start(addrs, procs, alarm),
-        Style::Threads => threads::start(bind(addrs)?, alarm),
-        Style::Epoll => epoll::start(bind(addrs)?, procs, alarm),
+        Style::Gort => gort::start(places, procs, alarm),
+        Style::Threads => threads::start(bind(places)?, alarm),
+        Style::Epoll => epoll::start(bind(places)?, procs, alarm),
     }
 }
 
-fn bind(addrs: &[SocketAddr]) -> Result<Vec<TcpListener>> {
-    addrs.iter().map(|addr| TcpListener::bind(addr).with_context(|| cannot_listen(addr))).collect()
+fn bind(places: &[Place]) -> Result<Vec<TcpListener>> {
+    places.iter().map(|place| TcpListener::bind(place.addrs()).with_context(|| cannot_listen(place))).collect()
 }
 
-fn cannot_listen(addr: &SocketAddr) -> String {
-    format!("cannot listen on {addr}")
+fn cannot_listen(place: &Place) -> String {
+    format!("cannot listen on {place}")
 }
 
 /// Whether an error of `accept` is about descriptors, which only somebody closing one can cure.

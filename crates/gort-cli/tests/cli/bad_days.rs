@@ -153,7 +153,7 @@ fn a_comparison_goes_on_after_a_style_that_failed() {
 
 #[test]
 fn an_interrupt_ends_both_processes_and_reports_what_there_is() {
-    for name in ["INT", "TERM"] {
+    for name in ["INT", "TERM", "HUP"] {
         let parent = gort(&["fanout", "--conns", "20", "--duration", "60s", "--procs", "1", "--json"]).spawn().unwrap();
         let server = server_of(&parent);
         connected(server, 20);
@@ -195,9 +195,13 @@ fn a_reader_that_leaves_ends_it_quietly() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    for args in
-        [&["fanout", "--conns", "10", "--duration", "200ms", "--json"][..], &["serve-echo", "--addr", "127.0.0.1:0"]]
-    {
+    for args in [
+        &["fanout", "--conns", "10", "--duration", "200ms", "--json"][..],
+        &["serve-echo", "--addr", "127.0.0.1:0"],
+        &["--help"],
+        &["fanout", "--help"],
+        &["--version"],
+    ] {
         let mut command = gort(args);
         command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
         let output = finish(command);

@@ -25,6 +25,27 @@ fn the_two_halves_work_as_two_programs() {
 }
 
 #[test]
+fn a_name_is_as_good_as_an_address() {
+    for style in STYLES {
+        let server = EchoServer::start(gort(&["serve-echo", "--addr", "localhost:0", "--style", style]));
+        assert!(server.addr.ip().is_loopback());
+        // The name may stand for an address nobody listens on before the right one.
+        let place = format!("localhost:{}", server.addr.port());
+        success(gort(&["load", "--addr", &place, "--conns", "3", "--duration", "100ms"]));
+        server.end();
+    }
+}
+
+#[test]
+fn a_server_under_nohup_outlives_the_terminal() {
+    let mut server = EchoServer::start(gort_after("trap '' HUP", &["serve-echo", "--addr", "127.0.0.1:0"]));
+    signal(server.child.id(), "HUP");
+    assert_eq!(echo_once(server.addr, b"still there"), b"still there");
+    assert!(server.child.try_wait().unwrap().is_none());
+    server.end();
+}
+
+#[test]
 fn several_addresses_share_the_connections() {
     let mut command = gort(&["serve-echo", "--addr", "127.0.0.1:0", "--addr", "127.0.0.2:0"]);
     let mut child = command.spawn().unwrap();
@@ -38,9 +59,9 @@ fn several_addresses_share_the_connections() {
 }
 
 #[test]
-fn sigint_and_sigterm_end_a_server_in_order_with_connections_open() {
+fn sigint_sigterm_and_sighup_end_a_server_in_order_with_connections_open() {
     for style in STYLES {
-        for name in ["TERM", "INT"] {
+        for name in ["TERM", "INT", "HUP"] {
             let mut server = EchoServer::of_style(style);
             let mut stream = std::net::TcpStream::connect(server.addr).unwrap();
             stream.write_all(b"hello").unwrap();
