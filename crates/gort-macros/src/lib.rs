@@ -67,7 +67,15 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Options, with commas between:
 /// - `procs = N` or `procs = [1, 2, 4]`: runs the test with so many goroutines at the same time, once for each number.
-/// - `timeout = "30s"`, `"2m"` or `30`: the time limit of each run, in whole seconds. `GORT_TEST_TIMEOUT` has precedence.
+/// - `timeout = "30s"`, `"2m"` or `30`: the time limit of each run, in whole seconds; 30 s without it. `GORT_TEST_TIMEOUT` has precedence.
+///
+/// Beyond what `#[test]` does:
+/// - **Leaks fail.** Within 5 seconds after the function has returned, every goroutine and thread that it started must have ended and every descriptor
+///   that it opened must be closed; else the test fails and says what is left, with every goroutine.
+/// - **Output is not captured.** The harness captures what its own thread prints; goroutines run on other threads, so what they print, panics
+///   included, appears at once, between the lines of other tests.
+/// - **The time limit ends the process**, by abort: a goroutine cannot be ended from outside, and whatever it holds would make the tests behind it hang.
+///   Tests that have not run yet do not run, and those that failed before are not listed by the harness.
 ///
 /// What becomes of `fn name() -> T { body }`:
 ///

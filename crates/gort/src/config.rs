@@ -9,7 +9,7 @@
 //! | `GORT_SIGQUIT` | `on`, `off` | `on` |
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
-//! | `GORT_MODE` | `auto`, `migrating`, `bound` | `auto` |
+//! | `GORT_MODE` | `auto`, `migrating` (`bound` is known, and refused at the start) | `auto` |
 //! | `GORT_MEMBARRIER` | `on`, `off` | `on` |
 //! | `GORT_RETAKE` | `on`, `off` | `on` |
 //! | `GORT_TEST_SCALE` | a factor above 0 | 1 |
@@ -186,7 +186,7 @@ static KNOWN: [Variable; 12] = [
     },
     Variable {
         name: "GORT_MODE",
-        expected: "auto, migrating or bound",
+        expected: "auto or migrating",
         apply: |config, text| { config.mode = word(text, &[("auto", Mode::Auto), ("migrating", Mode::Migrating), ("bound", Mode::Bound)])?; Ok(()) },
     },
     Variable {
@@ -347,10 +347,14 @@ fn perturb(text: &str) -> Result<Perturb, &'static str> {
     Ok(perturb)
 }
 
-/// The known name that a typing error may have turned into `name`.
+/// The known name that a typing error may have turned into `name`: with most of the letters behind `GORT_` unchanged, else any short name would do
+/// for any other.
 fn nearest(name: &str) -> Option<&'static str> {
-    let candidates = KNOWN.iter().map(|known| (distance(name, known.name), known.name));
-    candidates.min().filter(|&(edits, _)| edits <= 3).map(|(_, known)| known)
+    let own = |name: &'static str| name.trim_start_matches("GORT_");
+    let name = name.trim_start_matches("GORT_");
+    let close = |edits: usize, known: &str| edits <= 3 && 2 * edits < known.len().min(name.len());
+    let candidates = KNOWN.iter().map(|known| (distance(name, own(known.name)), known.name));
+    candidates.min().filter(|&(edits, known)| close(edits, own(known))).map(|(_, known)| known)
 }
 
 /// How many letters have to be inserted, left out or replaced, without regard to case and underscores.

@@ -6,7 +6,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask |
-//! | `GORT_MAX_THREADS` | most threads that run goroutines | 10000 |
+//! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384 | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |
 //! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
@@ -14,9 +14,11 @@
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
 //! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
-//! | `GORT_MODE` | `auto`, `migrating` | `auto` |
+//! | `GORT_MODE` | `auto` or `migrating`, which are the same for now; `bound` is reserved and refused | `auto` |
+//! | `GORT_TEST_TIMEOUT` | time limit of every run of a `#[gort::test]` (`30`, `30s`, `500ms`, `5m`), over what the test says | what the test says, or 30 s |
+//! | `GORT_TEST_SCALE` | factor on the work of gort's own tests | 1 |
 //!
-//! A wrong value is refused by name.
+//! A wrong value is refused by name, with what is expected, and status 2. An unknown `GORT_*` variable is reported on stderr and ignored.
 
 use crate::g::{Status, registry};
 use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};

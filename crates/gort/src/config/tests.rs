@@ -142,9 +142,11 @@ fn an_unknown_variable_is_a_warning_with_the_nearest_known_name() {
             format!("gort: the environment variable {name} is unknown and ignored (did you mean {nearest}?)")
         );
     }
-    let (_, unknown) = parse(&[("GORT_SOMETHING_ELSE_ENTIRELY", "1")]).unwrap();
-    let message = unknown[0].to_string();
-    assert!(message.contains("known are GORT_MAXPROCS, ") && !message.contains("did you mean"), "{message}");
+    for name in ["GORT_SOMETHING_ELSE_ENTIRELY", "GORT_FOO", "GORT_", "GORT_SE", "GORT_NODE_ID"] {
+        let (_, unknown) = parse(&[(name, "1")]).unwrap();
+        let message = unknown[0].to_string();
+        assert!(message.contains("known are GORT_MAXPROCS, ") && !message.contains("did you mean"), "{message}");
+    }
 }
 
 #[test]
