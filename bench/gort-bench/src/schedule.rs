@@ -89,7 +89,7 @@ pub fn run(
         }
         let Ok(program) = roster.get(peer) else { continue };
         let done: Duration = records.iter().map(|record| record.took).sum();
-        let left: Duration = jobs[i..].iter().map(|job| expected(records, job)).sum();
+        let left = time_left(records, &jobs[i..]);
         let began = Instant::now();
         let words = format!("round {} of {} · {name} · {peer}", job.round + 1, plan.rounds(job.workload));
         let mut look = |extra: &str| {
@@ -112,7 +112,7 @@ pub fn run(
         };
         records.add(name, peer, Record { round: job.round, result, took, others_cpus });
         if jobs.get(i + 1).is_none_or(|next| next.round != job.round) {
-            progress.round_done(job.round + 1, &left.saturating_sub(took));
+            progress.round_done(job.round + 1, &time_left(records, &jobs[i + 1..]));
             after_round(records);
         }
     }
@@ -174,16 +174,27 @@ fn is_given_up(records: &[Record]) -> bool {
     records.len() >= PATIENCE && records[records.len() - PATIENCE..].iter().all(|record| record.result.is_err())
 }
 
-/// How long a measurement will take, from those before it.
-fn expected(records: &Records, job: &Job) -> Duration {
-    let before = records.of(job.workload.name, job.entry.peer);
-    if is_given_up(before) {
-        return Duration::ZERO;
+/// How long these measurements will take: each as long as those like it before. Of what was not measured yet there are only the estimates of the
+/// workloads; they are off by the same factor as they were for everything measured so far, which is why the time does not jump when the first
+/// round is over.
+fn time_left(records: &Records, jobs: &[Job]) -> Duration {
+    let (mut took, mut estimated) = (Duration::ZERO, Duration::ZERO);
+    for workload in crate::workloads::all() {
+        for record in workload.entries.iter().flat_map(|entry| records.of(workload.name, entry.peer)) {
+            took += record.took;
+            estimated += workload.estimate;
+        }
     }
-    match before.len() as u32 {
-        0 => job.workload.estimate,
-        n => before.iter().map(|record| record.took).sum::<Duration>() / n,
-    }
+    let factor = if estimated.is_zero() { 1.0 } else { took.as_secs_f64() / estimated.as_secs_f64() };
+    let expected = |job: &Job| {
+        let before = records.of(job.workload.name, job.entry.peer);
+        match before.len() as u32 {
+            _ if is_given_up(before) => Duration::ZERO,
+            0 => job.workload.estimate.mul_f64(factor),
+            n => before.iter().map(|record| record.took).sum::<Duration>() / n,
+        }
+    };
+    jobs.iter().map(expected).sum()
 }
 
 /// Leaves what a failing worker wrote, such as the state of every goroutine, where somebody can read it.
@@ -196,5 +207,31 @@ fn keep(dir: &Path, job: &Job, failure: &Failure) -> String {
     match written {
         Ok(()) => format!(" (see {})", file.display()),
         Err(e) => format!(" (cannot write {}: {e})", file.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gort_bench_wire::Outcome;
+
+    use super::*;
+    use crate::workloads;
+
+    #[test]
+    fn time_left_learns_from_the_first_measurement_and_does_not_jump_with_the_next() {
+        let workload = workloads::all().next().unwrap();
+        let jobs: Vec<_> =
+            (0..2).flat_map(|round| workload.entries.iter().map(move |entry| Job { round, workload, entry })).collect();
+        let mut records = Records::default();
+        assert_eq!(time_left(&records, &jobs), workload.estimate * jobs.len() as u32);
+        // Everything takes three times as long as estimated.
+        for (i, job) in jobs.iter().enumerate() {
+            let result = Ok(Outcome::new());
+            let record = Record { round: job.round, result, took: workload.estimate * 3, others_cpus: 0.0 };
+            records.add(workload.name, job.entry.peer, record);
+            let expected = workload.estimate.as_secs_f64() * 3.0 * (jobs.len() - i - 1) as f64;
+            let left = time_left(&records, &jobs[i + 1..]).as_secs_f64();
+            assert!((left - expected).abs() < 1e-3, "{left} instead of {expected} after {i}");
+        }
     }
 }

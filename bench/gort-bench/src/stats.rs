@@ -10,6 +10,9 @@ use serde::Serialize;
 /// What an interval should cover.
 const CONFIDENCE: f64 = 0.90;
 
+/// From so many values on an interval covers as much.
+pub const ENOUGH: usize = 5;
+
 /// Several values of one figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
@@ -70,9 +73,9 @@ impl Estimate {
         Estimate::of(&ratios)
     }
 
-    /// Whether the interval has values on both sides of `limit`: then more rounds are needed to tell.
+    /// Whether more rounds are needed to tell on which side of `limit` the true median is: the interval has values on both, or there is none.
     pub fn straddles(&self, limit: f64) -> bool {
-        self.low <= limit && limit < self.high
+        self.count < 2 || self.low <= limit && limit < self.high
     }
 }
 

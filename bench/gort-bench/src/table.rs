@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use crate::peers::GORT;
 use crate::report::{Report, Standing, Verdict, WorkloadReport};
 use crate::schedule::DISTURBED_CPUS;
+use crate::stats::{ENOUGH, Estimate};
 use crate::workloads::{Better, Metric, Shown};
 use grid::Grid;
 use number::{number, ratio};
@@ -49,7 +50,7 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     for peer in &report.peers {
         match (&peer.version, &peer.missing) {
             (Some(version), _) => writeln!(out, "{}: {version}", peer.name)?,
-            (_, Some(why)) => writeln!(out, "{}: missing: {why}", peer.name)?,
+            (_, Some(why)) => writeln!(out, "{}: left out: {why}", peer.name)?,
             (None, None) => {}
         }
     }
@@ -98,7 +99,7 @@ fn block(out: &mut String, report: &WorkloadReport, paint: Paint) -> std::fmt::R
     let (rounds, procs) = (counted(report.rounds, "round"), counted(report.procs, "processor"));
     write!(out, "  {rounds}, {procs}")?;
     if let Some(ratio) = report.ratios.first() {
-        write!(out, ", intervals of {:.0} %", ratio.estimate.confidence * 100.0)?;
+        write!(out, ", {}", confidence(&ratio.estimate))?;
     }
     if let Some(others) = report.others_cpus {
         let warning = if others > DISTURBED_CPUS { ": too many for figures to quote" } else { "" };
@@ -117,10 +118,7 @@ fn row(report: &WorkloadReport, standing: &Standing, shown: &[&Metric]) -> Vec<S
             let range = |spread: &crate::stats::Spread| format!("({}-{})", scaled(spread.min), scaled(spread.max));
             cells.push(spread.map_or_else(String::new, range));
             let against = report.ratios.iter().find(|ratio| ratio.metric == metric.key && ratio.peer == standing.peer);
-            cells.push(against.map_or_else(String::new, |against| {
-                let estimate = &against.estimate;
-                format!("{} [{}, {}]", ratio(estimate.median), ratio(estimate.low), ratio(estimate.high))
-            }));
+            cells.push(against.map_or_else(String::new, |against| interval(&against.estimate, ratio)));
         }
     }
     cells
@@ -140,15 +138,32 @@ fn judged(report: &WorkloadReport, verdict: &Verdict, paint: Paint) -> String {
     };
     let scale = if verdict.times.is_some() { 1.0 } else { scale };
     let reached = match verdict.reached {
-        Some(reached) => {
-            let [median, low, high] = [reached.median, reached.low, reached.high].map(|value| show(value * scale));
-            format!("{median} [{low}, {high}]")
-        }
+        Some(reached) => interval(&reached, |value| show(value * scale)),
         None => "nothing to judge by".to_owned(),
     };
     let doubt = if verdict.ok.is_some() && !verdict.clear { ", more rounds are needed to be sure" } else { "" };
     let bound = if metric.is_some_and(|metric| metric.better == Better::More) { "at least" } else { "at most" };
     format!("{word} {label} {bound} {limit}: {reached}{doubt}")
+}
+
+/// An estimate with its interval, if there is one.
+fn interval(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
+    match estimate.count {
+        1 => show(estimate.median),
+        _ => format!("{} [{}, {}]", show(estimate.median), show(estimate.low), show(estimate.high)),
+    }
+}
+
+/// How much the intervals are good for.
+fn confidence(estimate: &Estimate) -> String {
+    let percent = estimate.confidence * 100.0;
+    match estimate.count {
+        1 => "no intervals: they need more than one round".to_owned(),
+        2..ENOUGH => {
+            format!("intervals of only {percent:.0} % (from the smallest to the largest: 90 % need {ENOUGH} rounds)")
+        }
+        _ => format!("intervals of {percent:.0} %"),
+    }
 }
 
 /// How system calls were counted, if peers differ in it also by whom.

@@ -34,7 +34,7 @@ fn find() -> Result<OsString> {
     let found = std::env::split_paths(&path).map(|dir| dir.join("go")).find(|go| is_file(go));
     match found {
         Some(go) => Ok(go.into()),
-        None => bail!("no Go found: put `go` into PATH or name it with GO=path"),
+        None => bail!("no Go found (put `go` into PATH or name it with GO=path)"),
     }
 }
 

@@ -39,8 +39,11 @@ fn a_target_is_judged_by_the_median_of_paired_ratios() {
     assert_eq!((verdict.times, verdict.limit, verdict.ok), (Some("go"), 0.3, Some(true)));
     assert!((verdict.reached.unwrap().median - 0.2).abs() < 1e-9);
     assert!(!verdict.clear, "one of the ratios is beyond the limit");
-    let missed = report(&[[Some(31.0), Some(100.0), None]]);
+    let round = [Some(31.0), Some(100.0), None];
+    let missed = report(&[round, round]);
     assert_eq!((missed.targets[0].ok, missed.targets[0].clear), (Some(false), true));
+    let once = report(&[round]);
+    assert_eq!((once.targets[0].ok, once.targets[0].clear), (Some(false), false), "a single round proves nothing");
 }
 
 #[test]

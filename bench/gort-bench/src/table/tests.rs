@@ -9,9 +9,9 @@ use crate::records::{Record, Records};
 use crate::schedule::Plan;
 use crate::workloads;
 
-fn table() -> String {
+fn table(rounds: usize) -> String {
     let mut records = Records::default();
-    for round in 0..5 {
+    for round in 0..rounds {
         for (peer, cpu, p99) in [("gort", 5.0, 11_000.0), ("epoll", 6.25, 10_000.0)] {
             let outcome = Outcome::new().with("cpu_us_per_req", cpu).with("p99_us", p99).with("rps", 150_000.0);
             let outcome = outcome.with("syscalls_per_req", 2.04).noting("syscalls", "perf stat");
@@ -27,7 +27,7 @@ fn table() -> String {
 
 #[test]
 fn a_block_tells_figures_ratios_and_verdicts() {
-    let table = table();
+    let table = table(5);
     let line = |begin: &str| {
         let found = table.lines().find(|line| line.trim_start().starts_with(begin));
         found.unwrap_or_else(|| panic!("no {begin} in\n{table}")).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -42,4 +42,14 @@ fn a_block_tells_figures_ratios_and_verdicts() {
     assert_eq!(line("system calls"), "system calls of gort, epoll: perf stat");
     assert!(table.contains("5 rounds, 2 processors, intervals of 94 %"), "{table}");
     assert!(table.contains("threads: std::thread") && table.contains("ended early"), "{table}");
+}
+
+#[test]
+fn too_few_rounds_for_intervals_are_told_as_such() {
+    let one = table(1);
+    assert!(one.contains("1 round, 2 processors, no intervals: they need more than one round"), "{one}");
+    assert!(one.contains("at most 0.9 x epoll: 0.80, more rounds are needed to be sure"), "{one}");
+    assert!(!one.contains("0 %") && !one.contains("0.80 ["), "{one}");
+    let two = table(2);
+    assert!(two.contains("intervals of only 50 % (from the smallest to the largest: 90 % need 5 rounds)"), "{two}");
 }
