@@ -55,6 +55,8 @@ where
     T: Send,
 {
     let Some(g) = me() else { return f() };
+    // Others may want the processor; and in the child of a fork there is no thread beneath.
+    sched::checkpoint(g);
     // SAFETY: `g` is the goroutine that runs this.
     let m = unsafe { M::of(g) };
     let mut call = Call { g, f: Some(f), outcome: None, spoken: None };

@@ -279,5 +279,6 @@ pub fn metrics() -> Metrics {
 /// ```
 #[must_use]
 pub fn dump() -> String {
+    sched::forked::refuse_child();
     crate::dump::text()
 }

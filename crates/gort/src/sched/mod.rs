@@ -28,6 +28,7 @@
 //! | `locked` | goroutines locked to their thread |
 //! | `resize` | changing the number of Ps |
 //! | `start` | bringing the runtime up |
+//! | `forked` | what is left in the child of a fork |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
 //!
 //! Lock order: the scheduler's lock (`global`) may be taken inside nothing, and takes nothing but a timer set's.
@@ -35,6 +36,7 @@
 pub(crate) mod counters;
 pub(crate) mod enter;
 mod find;
+pub(crate) mod forked;
 pub(crate) mod global;
 mod idle;
 pub(crate) mod locked;

@@ -1,7 +1,7 @@
 //! Bringing the runtime up: once for the process, on first use, from whatever thread comes first.
 
 use super::resize;
-use super::{Fixed, M, MAX_MS, SCHED, perturb, run, sysmon, threadless};
+use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless};
 use crate::config::{Config, Mode, PanicPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
@@ -45,6 +45,7 @@ pub(crate) fn ensure() {
     if !SCHED.fixed.is_set() {
         start_with(Wishes::default());
     }
+    forked::refuse_child();
 }
 
 #[cold]
@@ -98,6 +99,7 @@ fn start(wishes: Wishes) {
         say(&format!("SIGQUIT will not print a dump: {error}"));
     }
     crate::spawn::report::install_hook();
+    forked::watch();
     let procs = config.max_procs.or(wishes.max_procs).unwrap_or_else(cpu::default_procs);
     resize::set_procs(procs);
     if let Err(error) = thread::spawn("gort-sysmon", sysmon::run) {

@@ -40,6 +40,11 @@ pub(crate) fn set_guest(g: Option<&'static G>) {
     GUEST.set(g);
 }
 
+/// The goroutine on whose behalf the calling thread runs, inside `gort::host`.
+pub(crate) fn guest() -> Option<&'static G> {
+    GUEST.get()
+}
+
 /// Takes what the hook spoke of on this thread block.
 pub(crate) fn take_spoken() -> Option<Mark> {
     SPOKEN.take()

@@ -149,3 +149,102 @@ fn commands_run_with_and_without_code_before_the_exec() {
     });
     this.run("").exited(0).never_says("gort: ");
 }
+
+/// Whatever enters the runtime in a child without exec ends it with one message: no hang, and no goroutine of the parent's runs twice.
+#[test]
+fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
+    fn call(name: &str, parked: &gort::JoinHandle<()>, address: std::net::SocketAddr) {
+        match name {
+            "yield" => gort::yield_now(),
+            "sleep" => gort::sleep(std::time::Duration::from_millis(1)),
+            "park" => gort::park(),
+            "go" => drop(gort::go(|| println!("it ran"))),
+            "join" => drop(gort::go(|| println!("it ran")).join()),
+            "scope" => gort::scope(|s| drop(s.spawn(|| println!("it ran")))),
+            "unpark" => parked.goroutine().unpark(),
+            "blocking" => gort::blocking(|| ()),
+            "host" => gort::host(|| ()),
+            "lock" => drop(gort::lock_os_thread()),
+            "connect" => drop(gort::net::TcpStream::connect(address)),
+            "listen" => drop(gort::net::TcpListener::bind("127.0.0.1:0")),
+            "metrics" => drop(gort::runtime::metrics()),
+            "dump" => drop(gort::runtime::dump()),
+            // The goroutine's end.
+            _ => {}
+        }
+    }
+    let this = child::of(|case| {
+        let (from, name) = case.split_once(' ').unwrap();
+        let stop = Arc::new(AtomicUsize::new(0));
+        let noise = noise(&stop);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let parked = gort::go(gort::park);
+        crate::support::wait_for_state(parked.goroutine().id(), "park");
+        let name = name.to_owned();
+        let in_host = from == "host";
+        let forks = move || {
+            // SAFETY: the child does what is being tried.
+            let fork = || unsafe { libc::fork() };
+            // Back from the thread beneath, which in the child is none.
+            let pid = if in_host { gort::host(fork) } else { fork() };
+            assert!(pid >= 0);
+            if pid == 0 {
+                call(&name, &parked, address);
+                if name != "end" {
+                    println!("it went on");
+                    // SAFETY: ends the process.
+                    unsafe { libc::_exit(91) }
+                }
+                return None;
+            }
+            let mut status = 0;
+            // SAFETY: the kernel writes a live int.
+            assert_eq!(gort::blocking(|| unsafe { libc::waitpid(pid, &raw mut status, 0) }), pid);
+            parked.goroutine().unpark();
+            parked.join().unwrap();
+            Some(status)
+        };
+        let status = match from {
+            "goroutine" | "host" => gort::go(forks).join().unwrap(),
+            "locked" => gort::go(|| {
+                let _locked = gort::lock_os_thread();
+                forks()
+            })
+            .join()
+            .unwrap(),
+            // A thread that has waited in gort before, and one that has not.
+            "waited" => {
+                drop(gort::current());
+                forks()
+            }
+            _ => std::thread::spawn(forks).join().unwrap(),
+        };
+        let status = status.expect("the child has ended");
+        assert!(libc::WIFEXITED(status), "{status:#x}");
+        println!("status {}", libc::WEXITSTATUS(status));
+        stop.store(1, SeqCst);
+        noise.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    let refused = |case: &str| {
+        let ended = this.run(case);
+        ended.exited(0).says_once("gort: this process was made by fork without exec").says("std::process::Command");
+        assert!(!ended.out.contains("it ran") && !ended.out.contains("it went on"), "{ended}");
+        assert_eq!(ended.value("status"), "2", "{ended}");
+    };
+    for name in ["yield", "sleep", "park", "go", "join", "scope", "unpark", "blocking", "host", "lock"] {
+        refused(&format!("goroutine {name}"));
+    }
+    for name in ["connect", "listen", "metrics", "dump", "end"] {
+        refused(&format!("goroutine {name}"));
+    }
+    refused("host yield");
+    refused("host end");
+    refused("locked yield");
+    refused("locked end");
+    for from in ["waited", "thread"] {
+        for name in ["park", "go", "join", "scope", "connect", "listen", "metrics", "dump"] {
+            refused(&format!("{from} {name}"));
+        }
+    }
+}

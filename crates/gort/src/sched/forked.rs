@@ -1,0 +1,63 @@
+//! A child made by fork without exec: it has one thread and no scheduler.
+//!
+//! The thread that forked lives on in the child, possibly as a goroutine; all others are gone, with whatever they held. Such a child may do what
+//! any child of a program with threads may: not much before it calls exec or ends. What it must not do is enter the runtime, whose queues name
+//! goroutines that live on in the parent: they would run twice, on the parent's poller. So each way in ends the child with a message, and none
+//! costs anything elsewhere:
+//!
+//! - A goroutine finds its M marked, as if sysmon wanted the P, and comes by `keep_p`. Its end does, too.
+//! - A plain thread loses its record and comes by `start::ensure` when it wants one.
+//!
+//! `_Fork` and raw `clone` run no handlers of fork, and are not noticed.
+
+use super::{M, run};
+use crate::g::G;
+use crate::spawn::report;
+use crate::sys::fault::write_stderr;
+use crate::sys::raw;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Makes every later fork known to its child.
+pub(super) fn watch() {
+    // SAFETY: the handler is async-signal-safe, as the child of a program with threads demands. Out of memory: then children are not noticed.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// Runs in the child, on the thread that forked.
+extern "C" fn in_child() {
+    // Relaxed: the child has one thread; what it starts later comes after.
+    IS_CHILD.store(true, Relaxed);
+    let mut goroutine = run::current();
+    if goroutine.is_some_and(G::is_thread) {
+        run::set_current(None);
+        goroutine = None;
+    }
+    // Inside `gort::host` the goroutine waits for this very thread.
+    if let Some(g) = goroutine.or_else(report::guest) {
+        // SAFETY: the goroutine that forked runs this, or its M on its behalf.
+        unsafe { M::of(g) }.stay.set_mark();
+    }
+}
+
+/// Ends the process if it is such a child.
+#[inline]
+pub(crate) fn refuse_child() {
+    // Relaxed: see `in_child`.
+    if IS_CHILD.load(Relaxed) {
+        refuse();
+    }
+}
+
+#[cold]
+fn refuse() -> ! {
+    write_stderr(
+        b"gort: this process was made by fork without exec, and only the thread that forked is left in it: goroutines cannot run here, nor \
+        anything of gort that waits. Let it exec or end (_exit), or use std::process::Command\n",
+    );
+    loop {
+        // SAFETY: ends the process.
+        unsafe { raw::syscall1(libc::SYS_exit_group, 2) }.ok();
+    }
+}
