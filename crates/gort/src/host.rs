@@ -68,7 +68,9 @@ where
     // allocator's words go along: it may change them on either side.
     unsafe {
         identity.return_malloc(here, below);
+        let exit = identity.forbid_exit(below);
         call_as(m.free_stack(), below, Call::<F, T>::run, (&raw mut call).cast());
+        identity.allow_exit(below, exit);
         identity.lend_malloc(below, here);
     }
     match call.outcome {

@@ -12,6 +12,7 @@
 
 use super::slab;
 use crate::sys::fault::{self, abort, write_stderr};
+use crate::sys::identity::{self, thread_pointer};
 use crate::sys::raw;
 use crate::sys::thread::gettid;
 use std::io;
@@ -50,7 +51,23 @@ fn described(by: &AtomicUsize) -> Option<Describe> {
 /// # Errors
 /// The system's, if it refuses the handler.
 pub(crate) fn install() -> io::Result<()> {
+    identity::on_thread_exit(report_exit);
     fault::install(look)
+}
+
+/// The goroutine of the current thread pointer has called `pthread_exit`, or was cancelled. The caller ends the process.
+fn report_exit() {
+    let mut line = Line::new();
+    line.push(b"gort: ");
+    match slab::find(thread_pointer()) {
+        Some(place) => {
+            line.who(place.footer.goroutine());
+            line.origin(place.footer.goroutine());
+        }
+        None => line.push(b"the thread beneath a goroutine (gort::host)"),
+    }
+    line.push(b" was ended by pthread_exit or pthread_cancel, which end threads: a goroutine ends by returning, or by a panic\n");
+    line.flush();
 }
 
 /// The thread that reports; 0 if none does.
@@ -78,20 +95,13 @@ fn look(address: usize) {
 
 fn report(place: &slab::Place) {
     let mut line = Line::new();
-    line.push(b"gort: goroutine ");
+    line.push(b"gort: ");
     let goroutine = place.footer.goroutine();
-    match described(&NAME) {
-        Some(name) if !goroutine.is_null() => name(goroutine, &mut |piece| line.push(piece)),
-        _ => line.push(b"(unknown)"),
-    }
+    line.who(goroutine);
     line.push(b" overflowed its ");
     line.size(place.size);
     line.push(b" stack");
-    if let Some(origin) = described(&ORIGIN).filter(|_| !goroutine.is_null()) {
-        line.push(b" (started at ");
-        origin(goroutine, &mut |piece| line.push(piece));
-        line.push(b")");
-    }
+    line.origin(goroutine);
     let larger = place.size * 4;
     if larger <= super::layout::slot_bytes(super::layout::CLASSES as u8 - 1) {
         line.push(b"\n      raise it with gort::Builder::new().stack_size(1 << ");
@@ -123,6 +133,24 @@ impl Line {
             }
             self.text[self.length] = byte;
             self.length += 1;
+        }
+    }
+
+    /// `goroutine 4711 "name"`
+    fn who(&mut self, goroutine: *const ()) {
+        self.push(b"goroutine ");
+        match described(&NAME) {
+            Some(name) if !goroutine.is_null() => name(goroutine, &mut |piece| self.push(piece)),
+            _ => self.push(b"(unknown)"),
+        }
+    }
+
+    /// ` (started at src/server.rs:88)`, if that is known.
+    fn origin(&mut self, goroutine: *const ()) {
+        if let Some(origin) = described(&ORIGIN).filter(|_| !goroutine.is_null()) {
+            self.push(b" (started at ");
+            origin(goroutine, &mut |piece| self.push(piece));
+            self.push(b")");
         }
     }
 

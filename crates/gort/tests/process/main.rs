@@ -19,4 +19,5 @@ mod signals;
 mod start;
 mod streams;
 mod support;
+mod thread_exits;
 mod threads;

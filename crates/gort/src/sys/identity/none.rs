@@ -17,6 +17,9 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
     ))
 }
 
+/// Nothing can happen that would be reported.
+pub(crate) fn on_thread_exit(_: fn()) {}
+
 impl Identity {
     pub(crate) fn bytes_above_tp(&self) -> usize {
         match *self {}
@@ -75,6 +78,18 @@ impl Identity {
     /// # Safety
     /// Never called.
     pub(crate) unsafe fn return_malloc(&self, _: usize, _: usize) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn forbid_exit(&self, _: usize) -> usize {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn allow_exit(&self, _: usize, _: usize) {
         match *self {}
     }
 

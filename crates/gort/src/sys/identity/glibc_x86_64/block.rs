@@ -93,6 +93,8 @@ impl Identity {
         write(robust + 8, inherited(robust + 8));
         // The first 32 keys have their values inside the record.
         write(offsets.specific, tp + self.first_keys);
+        // SAFETY: the block is being made.
+        unsafe { self.exit.note(tp) };
         if let Some(rseq) = offsets.rseq {
             // SAFETY: inside the block, as checked.
             unsafe { *((tp as isize + rseq + RSEQ_CPU_ID) as *mut i32) = RSEQ_NOT_REGISTERED };

@@ -8,6 +8,7 @@
 //! | `malloc_words` | the allocator's, which an M lends to its goroutine |
 //! | `block` | make, reset |
 //! | `destructors` | what runs at a goroutine's end |
+//! | `exits` | where pthread_exit goes |
 //! | `late` | thread-locals of libraries loaded after the start |
 //! | `roster` | glibc's list of threads, and our blocks on it |
 //! | `setxid` | setuid and its family while goroutines run |
@@ -20,6 +21,7 @@
 
 mod block;
 mod destructors;
+mod exits;
 mod image;
 mod late;
 mod libc_words;
@@ -31,6 +33,8 @@ mod setxid;
 mod symbols;
 
 use super::Unavailable;
+use exits::Exit;
+pub(crate) use exits::on_thread_exit;
 use image::Image;
 use late::Late;
 use libc_words::LibcWords;
@@ -49,6 +53,7 @@ pub(crate) struct Identity {
     keys: *const Key,
     /// Where in the record the values of the first keys lie.
     first_keys: usize,
+    exit: Exit,
     image: Image,
     late: Late,
     roster: Roster,
@@ -89,6 +94,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         offsets: symbols.offsets,
         keys: symbols.keys,
         first_keys: reference.first_keys,
+        exit: reference.exit,
         late: Late::new(symbols.modules, image.first_late_module()),
         image,
         roster,
@@ -161,5 +167,23 @@ impl Identity {
             // SAFETY: both blocks are the caller's.
             unsafe { words.copy(g_tp, m_tp) };
         }
+    }
+
+    /// `pthread_exit` on the calling kernel thread becomes a report, until [`Identity::allow_exit`] is given what this returns.
+    ///
+    /// # Safety
+    /// `tp` is the thread's own block, and a block has been made before.
+    #[inline(always)]
+    pub(crate) unsafe fn forbid_exit(&self, tp: usize) -> usize {
+        // SAFETY: as the caller says.
+        unsafe { self.exit.replace(tp) }
+    }
+
+    /// # Safety
+    /// As for [`Identity::forbid_exit`], which gave `place`.
+    #[inline(always)]
+    pub(crate) unsafe fn allow_exit(&self, tp: usize, place: usize) {
+        // SAFETY: as the caller says.
+        unsafe { self.exit.restore(tp, place) };
     }
 }

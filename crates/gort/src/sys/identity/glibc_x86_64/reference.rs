@@ -6,6 +6,7 @@
 
 use super::super::{Unavailable, thread_pointer};
 use super::block::header;
+use super::exits::Exit;
 use super::image::Image;
 use super::libc_words::LibcWords;
 use super::malloc_words::MallocWords;
@@ -22,6 +23,8 @@ pub(super) struct Fresh {
     pub(super) tp: usize,
     /// Its static thread-locals, the lowest first.
     pub(super) words: Vec<usize>,
+    /// Its record.
+    pub(super) record: Vec<usize>,
     /// `header::INHERITED`.
     pub(super) inherited: [usize; header::INHERITED.len()],
 }
@@ -29,6 +32,7 @@ pub(super) struct Fresh {
 pub(super) struct Reference {
     pub(super) fresh: Fresh,
     pub(super) first_keys: usize,
+    pub(super) exit: Exit,
     pub(super) words: LibcWords,
     pub(super) malloc: Result<MallocWords, &'static str>,
 }
@@ -43,6 +47,7 @@ struct Measuring<'a> {
 
 struct Found {
     first_keys: usize,
+    exit: Exit,
     words: LibcWords,
     malloc: Result<MallocWords, &'static str>,
 }
@@ -100,6 +105,7 @@ pub(super) fn measure(symbols: &Symbols, image: &Image) -> Result<Reference, Una
         fresh: Fresh {
             tp: 0,
             words: vec![0; symbols.offsets.static_bytes / size_of::<usize>()],
+            record: vec![0; symbols.offsets.record_bytes / size_of::<usize>()],
             inherited: Default::default(),
         },
         result: None,
@@ -109,7 +115,8 @@ pub(super) fn measure(symbols: &Symbols, image: &Image) -> Result<Reference, Una
     unsafe { libc::pthread_key_delete(key) };
     outcome?;
     let found = measuring.result.unwrap_or_else(|| Err(Unavailable::new("the thread to try it out did not run")))?;
-    Ok(Reference { fresh: measuring.fresh, first_keys: found.first_keys, words: found.words, malloc: found.malloc })
+    let Found { first_keys, exit, words, malloc } = found;
+    Ok(Reference { fresh: measuring.fresh, first_keys, exit, words, malloc })
 }
 
 extern "C" fn start(argument: *mut c_void) -> *mut c_void {
@@ -121,6 +128,10 @@ extern "C" fn start(argument: *mut c_void) -> *mut c_void {
     for (index, word) in measuring.fresh.words.iter_mut().enumerate() {
         // SAFETY: static thread-locals of this thread. Volatile: libc writes them behind the compiler's back.
         *word = unsafe { ((tp - bytes + index * size_of::<usize>()) as *const usize).read_volatile() };
+    }
+    for (index, word) in measuring.fresh.record.iter_mut().enumerate() {
+        // SAFETY: as above, of this thread's record.
+        *word = unsafe { ((tp + index * size_of::<usize>()) as *const usize).read_volatile() };
     }
     measuring.fresh.tp = tp;
     // SAFETY: words of this thread's header.
@@ -155,11 +166,12 @@ unsafe fn look(measuring: &Measuring<'_>, tp: usize) -> Result<Found, Unavailabl
             return Err(Unavailable::new(format!("a thread's record is not laid out as glibc describes it ({what})")));
         }
     }
+    let exit = Exit::find(tp, &raw const facts as usize, &measuring.fresh.record)?;
     // SAFETY: this thread's.
     let first_keys = unsafe { look_at_keys(measuring, tp) }?;
     // SAFETY: this thread's, which is not the main one.
     let words = unsafe { LibcWords::find(tp, measuring.libc, measuring.symbols) }?;
-    Ok(Found { first_keys, words, malloc })
+    Ok(Found { first_keys, exit, words, malloc })
 }
 
 /// Sets the key and looks for it in the record and in the table.
