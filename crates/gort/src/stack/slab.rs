@@ -144,6 +144,7 @@ static MAPPED_GUARDS: AtomicUsize = AtomicUsize::new(0);
 /// Fixes where blocks lie in slots, so that [`class_for`] knows. Start-up calls it; [`take`] does if nobody has.
 pub(crate) fn prepare(identity: &Identity) {
     layout::fix(Layout::of(identity));
+    super::bounds::keep();
 }
 
 /// The class for a stack of so many bytes (the whole of it, as for a thread), or `None` above 1 GiB.

@@ -6,5 +6,6 @@ mod lifecycle;
 mod park;
 mod sched;
 mod scope;
+mod stack_bounds;
 mod support;
 mod timer;

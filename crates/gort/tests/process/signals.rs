@@ -172,3 +172,73 @@ fn handlers_find_a_stack_on_every_thread() {
     });
     this.run("").exited(0);
 }
+
+/// A profiler's signal arrives on whatever runs, with its thread-locals and errno; what they are does not depend on when it came.
+#[test]
+fn a_profilers_signal_finds_the_goroutine_it_interrupts() {
+    thread_local!(static OWNER: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+    thread_local!(static SEEN: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+    static WRONG: AtomicUsize = AtomicUsize::new(0);
+    static ON_GOROUTINES: AtomicUsize = AtomicUsize::new(0);
+    /// `OWNER` is the address of a local of the goroutine: it tells on whose stack the signal came.
+    extern "C" fn profile(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        CAUGHT.fetch_add(1, SeqCst);
+        // SAFETY: the kernel's record of what was interrupted.
+        let rsp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] } as usize;
+        let owner = OWNER.get();
+        if owner != 0 {
+            // A goroutine's block, so a goroutine's stack, or the scheduler's between two of them.
+            ON_GOROUTINES.fetch_add(usize::from(rsp.abs_diff(owner) < 1 << 20), SeqCst);
+            SEEN.set(SEEN.get() + 1);
+        }
+        // SAFETY: errno of what was interrupted, put back at once.
+        unsafe {
+            let place = libc::__errno_location();
+            let before = *place;
+            WRONG.fetch_add(usize::from(libc::close(-1) != -1 || *place != libc::EBADF), SeqCst);
+            *place = before;
+        }
+    }
+    let this = child::of(|_| {
+        // SAFETY: the handler touches thread-locals without destructors, errno, and atomics.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction =
+                profile as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+            assert_eq!(libc::sigaction(libc::SIGPROF, &raw const action, std::ptr::null_mut()), 0);
+            let every = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+            let timer = libc::itimerval { it_interval: every, it_value: every };
+            assert_eq!(libc::syscall(libc::SYS_setitimer, libc::ITIMER_PROF, &raw const timer, 0), 0);
+        }
+        let busy: Vec<_> = (1..=4)
+            .map(|n| {
+                gort::go(move || {
+                    let local = std::hint::black_box(n);
+                    OWNER.set(&raw const local as usize);
+                    let (mut seen, mut sum) = (0, 0_usize);
+                    while ON_GOROUTINES.load(SeqCst) < 50 {
+                        // SAFETY: this goroutine's errno.
+                        unsafe { *libc::__errno_location() = n };
+                        for round in 0..50_000_usize {
+                            sum = std::hint::black_box(sum.wrapping_mul(31) ^ round);
+                        }
+                        // SAFETY: as above.
+                        assert_eq!(unsafe { *libc::__errno_location() }, n);
+                        assert_eq!(OWNER.get(), &raw const local as usize);
+                        assert!(SEEN.get() >= seen, "counted in this goroutine's thread-local");
+                        seen = SEEN.get();
+                        gort::yield_now();
+                    }
+                    OWNER.set(0);
+                })
+            })
+            .collect();
+        busy.into_iter().for_each(|handle| handle.join().unwrap());
+        assert_eq!(WRONG.load(SeqCst), 0);
+        assert!(CAUGHT.load(SeqCst) >= 50);
+    });
+    for procs in ["1", "2"] {
+        this.case("").env("GORT_MAXPROCS", procs).run().exited(0).never_says("gort: ");
+    }
+}
