@@ -20,6 +20,7 @@ use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::{SCHED, fixed};
 use crate::g::record::LOCKED;
 use crate::g::{G, Status};
+use crate::stack::control;
 use crate::stack::slab::{self, Stack};
 use crate::stack::switch::{prefetch, prepare, switch};
 use crate::sys::identity::{set_thread_pointer, thread_pointer};
@@ -195,7 +196,7 @@ pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
     m.left.set(Some(g));
     m.action.set(action);
     // SAFETY: the M's context was saved by `execute` on this thread.
-    unsafe { switch(g.rsp.as_ptr(), m.rsp.get()) };
+    unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
 }
 
 /// Gives `g` a used stack of its P and a fresh context on it; false if there is none at hand.

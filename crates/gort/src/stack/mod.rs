@@ -1,6 +1,7 @@
 //! Stacks: where they come from, what lies on them, what happens when one is too small.
 
 pub(crate) mod bounds;
+pub(crate) mod control;
 pub(crate) mod host;
 pub(crate) mod layout;
 pub(crate) mod overflow;

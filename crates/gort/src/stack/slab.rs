@@ -145,6 +145,7 @@ static MAPPED_GUARDS: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn prepare(identity: &Identity) {
     layout::fix(Layout::of(identity));
     super::bounds::keep();
+    super::control::note_usual();
 }
 
 /// The class for a stack of so many bytes (the whole of it, as for a thread), or `None` above 1 GiB.

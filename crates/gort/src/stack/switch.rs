@@ -16,8 +16,7 @@
 //! The thread pointer is not touched here. A goroutine that leaves keeps its own until the scheduler, already on the M's stack, has chosen
 //! what runs next (`sched::run`).
 //!
-//! Not saved: the x87 control word and MXCSR. Rust code never changes them; a goroutine that does (through C) must restore them before it
-//! calls gort again.
+//! Not saved here: the x87 control word and MXCSR (`control` does, for goroutines that have changed them).
 //!
 //! Why not a coroutine crate: the saved stack pointer has to be readable (prefetch of the next goroutine's frames, unwinding of parked ones)
 //! and the switch has to be inlined into `park`; see `docs/decisions/0001-own-switch.md`.

@@ -248,6 +248,41 @@ fn regular_expressions_work_over_parks() {
     });
 }
 
+/// The rounding mode, of both units, follows the goroutine that set it, and no other notices: not while it waits, nor after its end.
+#[gort::test(procs = [1, 2, 4], timeout = 120)]
+fn a_rounding_mode_follows_its_goroutine_and_stays_with_it() {
+    #[link(name = "m")]
+    unsafe extern "C" {
+        fn fegetround() -> libc::c_int;
+        fn fesetround(mode: libc::c_int) -> libc::c_int;
+    }
+    /// The x87 unit's mode, and that of the other, which libm keeps the same.
+    fn modes() -> (i32, i32) {
+        let mut mxcsr = 0_u32;
+        // SAFETY: reads; the instruction writes one word.
+        unsafe {
+            std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags));
+            (fegetround(), (mxcsr >> 3 & 0xc00) as i32)
+        }
+    }
+    let iterations = rounds(2000);
+    for _ in 0..3 {
+        all(16, move |n| {
+            assert_eq!(modes(), (0, 0), "a new goroutine rounds to nearest");
+            // To nearest, down, up, towards zero: in the bits of the x87 unit's control word.
+            let mode = (n % 4 << 10) as i32;
+            // SAFETY: a valid mode; no floating-point arithmetic is done before it is put back, or the goroutine ends.
+            unsafe { assert_eq!(fesetround(mode), 0) };
+            for _ in 0..iterations {
+                gort::yield_now();
+                assert_eq!(modes(), (mode, mode));
+            }
+            assert_eq!(gort::go(modes).join().unwrap(), (0, 0));
+            assert_eq!(modes(), (mode, mode));
+        });
+    }
+}
+
 /// A backtrace taken on a goroutine ends at its entry.
 #[gort::test(procs = [1, 2, 4])]
 fn backtraces_end_at_the_goroutines_entry() {
