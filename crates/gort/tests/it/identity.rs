@@ -270,7 +270,7 @@ fn a_rounding_mode_follows_its_goroutine_and_stays_with_it() {
         all(16, move |n| {
             assert_eq!(modes(), (0, 0), "a new goroutine rounds to nearest");
             // To nearest, down, up, towards zero: in the bits of the x87 unit's control word.
-            let mode = (n % 4 << 10) as i32;
+            let mode = ((n % 4) << 10) as i32;
             // SAFETY: a valid mode; no floating-point arithmetic is done before it is put back, or the goroutine ends.
             unsafe { assert_eq!(fesetround(mode), 0) };
             for _ in 0..iterations {
