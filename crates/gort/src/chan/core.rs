@@ -12,6 +12,12 @@
 //! So a hand-over to somebody who waits never goes through the ring, no value is copied twice, and who waited longest is served first. A
 //! waiter allocates nothing.
 //!
+//! **Order.** While a receiver waits that could be served, the ring is empty and no sender waits that could be; and the other way round for
+//! senders and room. Whoever joins a queue looks first, under the same lock. So a value given to a waiting receiver overtakes none.
+//!
+//! **News.** A [`Select::ready`](super::Select::ready) stands in a queue to hear that it should look again. It is told by whoever comes to the
+//! other side and might be met there, so not by another that only looks: two of those would keep each other awake.
+//!
 //! **Turns.** A `send` arm of a `select!` makes its value only when it has won. It stands in the queue wanting a *turn*. In a channel with a
 //! ring a turn is a reserved place, which nobody else gets; in one without it is a receiver that waits for this sender alone. A turn that is
 //! not used (the value's expression panicked) goes to the next.
@@ -178,6 +184,7 @@ impl<T> Chan<T> {
             inner.ring.push_back(value);
         } else {
             if until_ns == NOT_AT_ALL {
+                self.publish(&mut inner);
                 drop(inner);
                 sched::ready_list(&mut ready);
                 return Err((Fail::Late, value));
@@ -440,38 +447,48 @@ impl<T> Chan<T> {
         }
     }
 
-    /// Puts an arm of a `select!` into the queue of receivers. True: something can be received already.
+    /// Puts an arm of a `select!` into the queue of receivers, unless something can be received already: then it returns true.
+    ///
+    /// Both in one breath: a receiver that stood in the queue beside a value in the ring would be given a later one.
     ///
     /// # Safety
     /// As [`WaitList::push`]; and the slot is a `MaybeUninit<T>`, unless the node wants news.
     pub(super) unsafe fn enlist_receiver(&self, node: &Waiter, claim: &Claim) -> bool {
-        let mut ready = GList::new();
         let mut inner = self.inner.lock();
+        if inner.closed || !inner.ring.is_empty() || inner.senders.has_other(claim) {
+            return true;
+        }
+        let mut ready = GList::new();
         // SAFETY: the caller's promise.
         unsafe { inner.receivers.push(node) };
-        inner.senders.tell(&mut ready);
+        if node.want() != Want::News {
+            inner.senders.tell(&mut ready);
+        }
         self.publish(&mut inner);
-        let is_ready = inner.closed || !inner.ring.is_empty() || inner.senders.has_other(claim);
         drop(inner);
         sched::ready_list(&mut ready);
-        is_ready
+        false
     }
 
-    /// Puts an arm of a `select!` into the queue of senders. True: something can be sent already.
+    /// Puts an arm of a `select!` into the queue of senders, unless something can be sent already: then it returns true.
     ///
     /// # Safety
     /// As [`WaitList::push`]; and the slot is a `Cell<Option<Turn>>`, unless the node wants news.
     pub(super) unsafe fn enlist_sender(&self, node: &Waiter, claim: &Claim) -> bool {
-        let mut ready = GList::new();
         let mut inner = self.inner.lock();
+        if inner.closed || self.has_room(&inner) || inner.receivers.has_other(claim) {
+            return true;
+        }
+        let mut ready = GList::new();
         // SAFETY: the caller's promise.
         unsafe { inner.senders.push(node) };
-        inner.receivers.tell(&mut ready);
+        if node.want() != Want::News {
+            inner.receivers.tell(&mut ready);
+        }
         self.publish(&mut inner);
-        let is_ready = inner.closed || self.has_room(&inner) || inner.receivers.has_other(claim);
         drop(inner);
         sched::ready_list(&mut ready);
-        is_ready
+        false
     }
 
     /// True if a receive could go on now.
@@ -540,5 +557,53 @@ fn count_up(count: &AtomicUsize) {
     // Relaxed: who adds has one already. As in `Arc`, a count that could wrap ends the process.
     if count.fetch_add(1, Relaxed) > isize::MAX as usize {
         std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gort_lockfree::claim::State;
+
+    /// A select that looked before a value came, and joins the queue after: the next value must not overtake it.
+    #[test]
+    fn a_receiver_does_not_join_the_queue_beside_a_value() {
+        let chan = Chan::new(2);
+        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Err(Fail::Late));
+        chan.send(1, NOT_AT_ALL, Caller::begin()).unwrap();
+        let (claim, node, mut slot) = (Claim::new(), Waiter::new(), MaybeUninit::<i32>::uninit());
+        node.set(Caller::begin().me, &claim, 0, Want::Value, slot.as_mut_ptr().cast());
+        // SAFETY: delisted below, and all stay until then.
+        assert!(unsafe { chan.enlist_receiver(&node, &claim) });
+        chan.send(2, NOT_AT_ALL, Caller::begin()).unwrap();
+        assert_eq!(claim.state(), State::Waiting);
+        chan.delist_receiver(&node);
+        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Ok(1));
+        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Ok(2));
+    }
+
+    /// Those that only look do not tell each other.
+    #[test]
+    fn news_are_not_told_by_those_who_wait_for_news() {
+        let chan = Chan::<i32>::new(0);
+        let me = Caller::begin().me;
+        let (claims, nodes) =
+            ([Claim::new(), Claim::new(), Claim::new()], [Waiter::new(), Waiter::new(), Waiter::new()]);
+        let mut turn = std::cell::Cell::new(None::<Turn>);
+        nodes[0].set(me, &claims[0], 0, Want::News, ptr::null_mut());
+        nodes[1].set(me, &claims[1], 0, Want::News, ptr::null_mut());
+        nodes[2].set(me, &claims[2], 0, Want::Turn, (&raw mut turn).cast());
+        // SAFETY: delisted below, and all stay until then.
+        unsafe {
+            assert!(!chan.enlist_receiver(&nodes[0], &claims[0]));
+            assert!(!chan.enlist_sender(&nodes[1], &claims[1]));
+            assert_eq!(claims[0].state(), State::Waiting);
+            assert!(!chan.enlist_sender(&nodes[2], &claims[2]));
+        }
+        assert!(matches!(claims[0].state(), State::Done { .. }), "a sender has come");
+        assert_eq!(claims[1].state(), State::Waiting);
+        chan.delist_receiver(&nodes[0]);
+        chan.delist_sender(&nodes[1]);
+        chan.delist_sender(&nodes[2]);
     }
 }

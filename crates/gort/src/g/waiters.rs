@@ -64,6 +64,10 @@ impl Waiter {
         self.want.set(want);
         self.slot.set(slot);
     }
+
+    pub(crate) fn want(&self) -> Want {
+        self.want.get()
+    }
 }
 
 /// A waiter whose claim has been taken: it stays where it is until [`Taken::finish`].
