@@ -193,7 +193,7 @@ fn two_selects_meet_and_exactly_one_operation_happens() {
 /// Two values that are sent while a `select!` is about to wait do not overtake each other.
 #[gort::test(procs = [2, 4])]
 fn values_that_come_while_a_select_begins_to_wait_keep_their_order() {
-    let count = rounds(400_000);
+    let count = rounds(50_000);
     for capacity in [2, usize::MAX] {
         let (s, r) = bounded(capacity);
         let (_other, nothing) = bounded::<()>(0);
