@@ -40,6 +40,7 @@ use crate::wait::{Caller, Wait};
 use gort_lockfree::claim::Claim;
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicU8, AtomicUsize};
@@ -417,7 +418,7 @@ impl<T> Chan<T> {
         self.publish(&mut inner);
         drop(inner);
         sched::ready_list(&mut ready);
-        drop(values);
+        drop_all(values);
         is_first
     }
 
@@ -551,6 +552,24 @@ unsafe fn give<T>(receiver: Taken, value: T, ready: &mut GList) {
     // SAFETY: the caller's promise; the receiver was taken, so it waits and nobody else writes.
     unsafe { receiver.slot().cast::<T>().write(value) };
     receiver.finish(DELIVERED, ready);
+}
+
+/// Drops each value, whatever the drops of others do; goes on with the first panic then.
+fn drop_all<T>(mut values: VecDeque<T>) {
+    let mut panic = None;
+    while !values.is_empty() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| while values.pop_front().is_some() {}));
+        if let Err(payload) = outcome {
+            match panic {
+                None => panic = Some(payload),
+                // Its drop could panic, too.
+                Some(_) => std::mem::forget(payload),
+            }
+        }
+    }
+    if let Some(payload) = panic {
+        resume_unwind(payload);
+    }
 }
 
 fn count_up(count: &AtomicUsize) {

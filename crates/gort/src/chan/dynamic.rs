@@ -122,6 +122,12 @@ pub struct Select<'a> {
     biased: bool,
 }
 
+// SAFETY: its operations are references to ends of channels of values that are `Send`, and arms, which are at rest while no method runs: in no
+// queue, without value or turn.
+unsafe impl Send for Select<'_> {}
+// SAFETY: as above; by a shared reference one can clone it, which reads the references, and nothing else.
+unsafe impl Sync for Select<'_> {}
+
 impl<'a> Select<'a> {
     /// Without operations yet.
     #[must_use]
@@ -136,12 +142,12 @@ impl<'a> Select<'a> {
     }
 
     /// Adds a send, and says its number. The value comes when it has been selected.
-    pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
+    pub fn send<T: Send>(&mut self, sender: &'a Sender<T>) -> usize {
         self.add(Box::new(SendEnd(sender, SendArm::new(sender))))
     }
 
     /// Adds a receive, and says its number.
-    pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
+    pub fn recv<T: Send>(&mut self, receiver: &'a Receiver<T>) -> usize {
         self.add(Box::new(RecvEnd(receiver, RecvArm::new(receiver))))
     }
 

@@ -174,23 +174,27 @@ macro_rules! __select {
         $crate::__select!(@write_all $biased ($(($name $number $arm))*) ($($name)*) $limit $body)
     };
     (@write_all $biased:tt ($(($name:ident $number:tt ($kind:ident $operands:tt ($result:pat) ($body:expr))))*) $all:tt ($limit:expr) ($default:expr)) => {{
-        $(let $name = $crate::__select!(@operand $kind $operands);)*
-        $(let $name = $crate::__select!(@arm $kind $name);)*
-        let chosen = $crate::chan::__private::select(
-            &[$(&$name as &dyn $crate::chan::__private::Arm),*],
-            $limit,
-            $crate::chan::__private::Manner { biased: $biased, news: false },
-        );
-        match chosen {
-            $(::core::option::Option::Some($number) => {
-                let done = $crate::__select!(@finish $kind $operands $name);
-                $crate::__select!(@drop $all);
-                let $result = done;
-                $body
-            })*
-            _ => {
-                $crate::__select!(@drop $all);
-                $default
+        // Temporaries in the operands live until the bodies are over.
+        match ($($crate::__select!(@operand $kind $operands),)*) {
+            ($($name,)*) => {
+                $(let $name = $crate::__select!(@arm $kind $name);)*
+                let chosen = $crate::chan::__private::select(
+                    &[$(&$name as &dyn $crate::chan::__private::Arm),*],
+                    $limit,
+                    $crate::chan::__private::Manner { biased: $biased, news: false },
+                );
+                match chosen {
+                    $(::core::option::Option::Some($number) => {
+                        let done = $crate::__select!(@finish $kind $operands $name);
+                        $crate::__select!(@drop $all);
+                        let $result = done;
+                        $body
+                    })*
+                    _ => {
+                        $crate::__select!(@drop $all);
+                        $default
+                    }
+                }
             }
         }
     }};
