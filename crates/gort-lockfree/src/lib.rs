@@ -7,6 +7,7 @@
 //! | [`spinning`] | idle Ps and spinning Ms: who wakes whom |
 //! | [`owner`] | who owns a P: biased towards the M that runs on it |
 //! | [`claim`] | one waiter in several queues: who ends its wait |
+//! | [`permits`] | the word of a mutex, a read-write lock, a semaphore |
 //! | [`wake_word`] | one waiting party, woken by a token or sent to look at the clock |
 //! | [`timer_word`] | one deadline and its one heap item |
 //! | [`side_word`] | one direction of a socket under an edge-triggered poller |
@@ -31,6 +32,7 @@ mod mutate;
 mod mutations;
 pub mod order;
 pub mod owner;
+pub mod permits;
 pub mod runq;
 pub mod side_word;
 pub mod spinning;

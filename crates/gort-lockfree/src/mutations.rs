@@ -39,6 +39,18 @@ pub(crate) const MUTATIONS: &[(&str, &str)] = &[
     ("fd_withdraw_forgets_wake", "fd_mutex::model::a_reader_that_gives_up_takes_no_wake_along"),
     ("claim_take_without_cas", "claim::model::of_two_givers_one_wins_and_the_value_arrives_whole"),
     ("claim_finish_relaxed", "claim::model::of_two_givers_one_wins_and_the_value_arrives_whole"),
+    ("permits_take_relaxed", "permits::model::of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did"),
+    (
+        "permits_give_ignores_queued",
+        "permits::model::what_is_handed_over_is_handed_over_once_with_all_that_was_written",
+    ),
+    ("permits_queue_blind", "permits::model::of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did"),
+    (
+        "permits_queue_keeps_woken",
+        "permits::model::of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did",
+    ),
+    ("permits_settle_relaxed", "permits::model::a_writer_let_in_by_the_last_reader_sees_what_all_of_them_did"),
+    ("permits_some_barges", "permits::model::who_leaves_the_queue_lets_the_next_pass_and_takes_no_permit_along"),
     ("owner_enter_no_fence", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_retake_no_barrier", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),
     ("owner_leave_relaxed", "owner::model::an_m_that_enters_and_sysmon_never_both_own_the_p"),

@@ -150,6 +150,40 @@ impl WaitList {
         self.last = waiter;
     }
 
+    /// Adds a party before all others: it has waited before, and its turn came to nothing.
+    ///
+    /// # Safety
+    /// As [`push`](Self::push).
+    pub(crate) unsafe fn push_front(&mut self, waiter: &Waiter) {
+        debug_assert!(!waiter.is_member.get() && waiter.g.get().is_some());
+        waiter.is_member.set(true);
+        waiter.before.set(ptr::null());
+        waiter.after.set(self.first);
+        // SAFETY: null or a member's node, which stays.
+        match unsafe { self.first.as_ref() } {
+            Some(first) => first.before.set(waiter),
+            None => self.last = waiter,
+        }
+        self.first = waiter;
+    }
+
+    /// The slot of the party that has waited longest. It stays as long as the lock is held.
+    pub(crate) fn first_slot(&self) -> Option<*mut ()> {
+        // SAFETY: null or a member's node, which stays.
+        unsafe { self.first.as_ref() }.map(|first| first.slot.get())
+    }
+
+    /// Takes out the party that has waited longest, and its claim; `None` if it has given up.
+    pub(crate) fn take_first(&mut self) -> Option<Taken> {
+        // SAFETY: null or a member's node, which stays.
+        let first = unsafe { self.first.as_ref()? };
+        self.unlink(first);
+        // SAFETY: a member's claim stays; it is set for all members of lists that are served with this.
+        let is_won = unsafe { (*first.claim.get()).take(first.case.get()) };
+        let g = first.g.get().expect("a member has a record");
+        is_won.then(|| Taken { g, claim: first.claim.get(), want: first.want.get(), slot: first.slot.get() })
+    }
+
     /// Takes the party that has waited longest, whatever its claim. Its node may be gone as soon as the lock is.
     pub(crate) fn pop(&mut self) -> Option<&'static G> {
         // SAFETY: null or a member's node, which stays.

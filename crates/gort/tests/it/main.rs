@@ -9,4 +9,5 @@ mod sched;
 mod scope;
 mod stack_bounds;
 mod support;
+mod sync;
 mod timer;

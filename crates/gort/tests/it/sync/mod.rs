@@ -1,0 +1,34 @@
+//! Locks, groups and the other meeting points.
+
+mod mutex;
+
+use std::sync::Arc;
+
+/// Runs `count` bodies at once, half of them on goroutines and half on plain threads, and waits for all.
+fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
+    let body = Arc::new(body);
+    let mut goroutines = Vec::new();
+    let mut threads = Vec::new();
+    for index in 0..count {
+        let body = body.clone();
+        if index % 2 == 0 {
+            goroutines.push(gort::go(move || body(index)));
+        } else {
+            let named = std::thread::Builder::new().name("test-plain".into());
+            threads.push(named.spawn(move || body(index)).unwrap());
+        }
+    }
+    for goroutine in goroutines {
+        goroutine.join().unwrap();
+    }
+    gort::blocking(|| {
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// True if `count` goroutines or threads wait for `reason`.
+fn are_waiting(count: usize, reason: &str) -> bool {
+    gort::runtime::dump().to_string().matches(reason).count() >= count
+}
