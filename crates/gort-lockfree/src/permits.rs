@@ -208,7 +208,7 @@ impl Permits {
     pub fn settled(&self, free: u32, is_queued: bool, has_woken: bool) {
         let bits = u32::from(is_queued) * QUEUED + u32::from(has_woken) * WOKEN;
         // Release: pairs with whoever takes. A swap, so that the release sequences of others go on.
-        let before = self.0.swap(free * ONE | bits, Release);
+        let before = self.0.swap((free * ONE) | bits, Release);
         debug_assert!(before & BITS == QUEUED, "Permits::settled: not begun, or the word has changed");
     }
 

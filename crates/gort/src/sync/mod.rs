@@ -1,6 +1,6 @@
 //! Locks and other meeting points, for goroutines and threads alike, with std's interfaces.
 //!
-//! [`Mutex`] is std's, poisoning included: a program changes its `use` line. Whoever waits parks its goroutine, or
+//! [`Mutex`], [`RwLock`] and [`Condvar`] are std's, poisoning included: a program changes its `use` line. Whoever waits parks its goroutine, or
 //! blocks its thread, and both kinds may stand in one queue. What is free is taken without parking and without an allocation; waiting does not
 //! allocate either.
 //!
@@ -21,8 +21,12 @@
 //! assert_eq!(*total.lock().unwrap(), 55);
 //! ```
 
+mod condvar;
 mod gate;
 mod mutex;
 mod poison;
+mod rwlock;
 
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,6 +1,8 @@
 //! Locks, groups and the other meeting points.
 
+mod condvar;
 mod mutex;
+mod rwlock;
 
 use std::sync::Arc;
 
@@ -28,7 +30,9 @@ fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
     });
 }
 
-/// True if `count` goroutines or threads wait for `reason`.
-fn are_waiting(count: usize, reason: &str) -> bool {
-    gort::runtime::dump().to_string().matches(reason).count() >= count
+/// Waits until `count` goroutines or threads wait for `reason`. A dump is a big thing to take: a pause between two.
+fn wait_for_waiters(count: usize, reason: &str) {
+    while gort::runtime::dump().to_string().matches(reason).count() < count {
+        gort::sleep(std::time::Duration::from_micros(200));
+    }
 }

@@ -1,6 +1,6 @@
 //! The mutex: exclusion, fairness, poison, deadlines.
 
-use super::{are_waiting, mixed};
+use super::{mixed, wait_for_waiters};
 use crate::support::{rounds, wait_until};
 use gort::sync::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,12 +76,12 @@ fn an_unlock_wakes_the_other_kind() {
         let add = move || *theirs.lock().unwrap() += 1;
         if from_thread {
             let thread = std::thread::Builder::new().name("test-plain".into()).spawn(add).unwrap();
-            wait_until(|| are_waiting(1, WAITS));
+            wait_for_waiters(1, WAITS);
             drop(guard);
             gort::blocking(|| thread.join().unwrap());
         } else {
             let goroutine = gort::go(add);
-            wait_until(|| are_waiting(1, WAITS));
+            wait_for_waiters(1, WAITS);
             drop(guard);
             goroutine.join().unwrap();
         }
@@ -134,7 +134,7 @@ fn a_destructor_may_wait_for_a_mutex_while_its_goroutine_unwinds() {
             })
         })
         .collect();
-    wait_until(|| are_waiting(8, WAITS));
+    wait_for_waiters(8, WAITS);
     assert!(!std::thread::panicking());
     drop(guard);
     for goroutine in goroutines {
@@ -168,7 +168,7 @@ fn a_wait_with_a_deadline_ends_by_it_or_by_the_lock() {
     assert!(mutex.lock_deadline(Instant::now()).is_err());
     let theirs = mutex.clone();
     let patient = gort::go(move || *theirs.lock_timeout(Duration::MAX).unwrap() += 1);
-    wait_until(|| are_waiting(1, WAITS));
+    wait_for_waiters(1, WAITS);
     drop(guard);
     patient.join().unwrap();
     assert_eq!(*mutex.lock_deadline(started).unwrap(), 1, "free is free, whatever the time");
@@ -240,7 +240,7 @@ fn ten_thousand_waiters_are_served() {
             gort::go(move || *mutex.lock().unwrap() += 1)
         })
         .collect();
-    wait_until(|| gort::runtime::metrics().waiting >= 10_000);
+    wait_for_waiters(10_000, WAITS);
     drop(guard);
     for goroutine in goroutines {
         goroutine.join().unwrap();
@@ -278,7 +278,7 @@ fn a_guard_alive_at_the_end_of_a_thread_unlocks() {
         };
         wait_until(|| held.load(Acquire));
         let waiter = gort::go(|| *MUTEX.lock().unwrap() += 1);
-        wait_until(|| are_waiting(1, WAITS));
+        wait_for_waiters(1, WAITS);
         may_end.store(true, Release);
         waiter.join().unwrap();
         if let Some(thread) = thread {
