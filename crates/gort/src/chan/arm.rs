@@ -141,18 +141,18 @@ impl<T> Drop for RecvArm<'_, T> {
 impl<T> Arm for RecvArm<'_, T> {
     #[inline]
     fn attempt(&self, caller: Caller) -> bool {
-        let value = match &self.receiver.flavor {
-            Flavor::Chan(chan) => match chan.recv(NOT_AT_ALL, caller) {
-                Ok(value) => Some(value),
-                Err(Fail::Late) => None,
-                Err(Fail::Closed) => {
-                    self.state.set(Received::Closed);
-                    return true;
-                }
-            },
-            time => time.due(),
+        let received = match &self.receiver.flavor {
+            Flavor::Chan(chan) => chan.recv(NOT_AT_ALL, caller),
+            other => other.take(),
         };
-        let Some(value) = value else { return false };
+        let value = match received {
+            Ok(value) => value,
+            Err(Fail::Late) => return false,
+            Err(Fail::Closed) => {
+                self.state.set(Received::Closed);
+                return true;
+            }
+        };
         // SAFETY: nobody else knows the slot: the arm is in no queue.
         unsafe { (*self.slot.get()).write(value) };
         self.state.set(Received::Value);
@@ -176,19 +176,25 @@ impl<T> Arm for RecvArm<'_, T> {
     }
 
     unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
-        let Flavor::Chan(chan) = &self.receiver.flavor else { return false };
-        let want = if news { Want::News } else { Want::Value };
         // SAFETY: an arm is enlisted once at a time.
         let node = unsafe { self.node.begin() };
+        let Flavor::Chan(chan) = &self.receiver.flavor else {
+            // SAFETY: the caller's promise. What is due by now ends the wait at once.
+            unsafe { self.receiver.flavor.enter(node, wait, case) };
+            return false;
+        };
+        let want = if news { Want::News } else { Want::Value };
         node.set(wait.me, &wait.claim, case, want, self.slot.get().cast());
         // SAFETY: the caller's promise; the slot is the arm's.
         unsafe { chan.enlist_receiver(node, &wait.claim) }
     }
 
     unsafe fn delist(&self) {
-        if let Flavor::Chan(chan) = &self.receiver.flavor {
-            // SAFETY: only what was enlisted is delisted.
-            chan.delist_receiver(unsafe { self.node.get() });
+        // SAFETY: only what was enlisted is delisted.
+        let node = unsafe { self.node.get() };
+        match &self.receiver.flavor {
+            Flavor::Chan(chan) => chan.delist_receiver(node),
+            other => other.leave(node),
         }
     }
 

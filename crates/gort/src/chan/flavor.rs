@@ -1,11 +1,15 @@
-//! What a receiver receives from: a channel, a point in time, a clock that ticks, nothing.
+//! What a receiver receives from: a channel, a point in time, a clock that ticks, a timer that can be moved, nothing.
 //!
-//! Those of time hold no queue and no timer: whoever waits for them waits until a moment, with the one timer that its wait has anyway.
+//! Those of time hold no timer: whoever waits for them waits until a moment, with the one timer that its wait has anyway. Where the moment can
+//! come nearer meanwhile there is a list of those who are to be told.
 
-use super::core::Chan;
+use super::alarm::Alarm;
+use super::core::{Chan, Fail};
+use crate::g::{Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sys::clock;
 use crate::timer::NEVER;
+use crate::wait::Wait;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -33,6 +37,7 @@ pub(super) enum Flavor<T> {
     Chan(Arc<Chan<T>>),
     At(Arc<At<T>>),
     Tick(Arc<Tick<T>>),
+    Alarm(Arc<Alarm>, Make<T>),
     Never,
 }
 
@@ -45,6 +50,7 @@ impl<T> Clone for Flavor<T> {
             }
             Self::At(at) => Self::At(at.clone()),
             Self::Tick(tick) => Self::Tick(tick.clone()),
+            Self::Alarm(alarm, make) => Self::Alarm(alarm.clone(), *make),
             Self::Never => Self::Never,
         }
     }
@@ -66,39 +72,64 @@ impl Flavor<Instant> {
     pub(super) fn tick(first: Instant, period: Duration) -> Self {
         Self::Tick(Arc::new(Tick { period, make: |now| now, next: Lock::new(first) }))
     }
+
+    pub(super) fn alarm(alarm: Arc<Alarm>) -> Self {
+        Self::Alarm(alarm, |now| now)
+    }
 }
 
 impl<T> Flavor<T> {
-    /// The message of a flavor of time, if it is due.
-    pub(super) fn due(&self) -> Option<T> {
+    /// Receives from anything but a channel, without waiting.
+    pub(super) fn take(&self) -> Result<T, Fail> {
         match self {
-            Self::Chan(_) | Self::Never => None,
+            Self::Chan(_) | Self::Never => Err(Fail::Late),
             Self::At(at) => {
                 // AcqRel: nothing is handed over but the right to it.
                 let is_due = Instant::now() >= at.when && !at.taken.swap(true, AcqRel);
-                is_due.then(|| (at.make)(at.when))
+                if is_due { Ok((at.make)(at.when)) } else { Err(Fail::Late) }
             }
             Self::Tick(tick) => {
                 let mut next = tick.next.lock();
                 let now = Instant::now();
                 if now < *next {
-                    return None;
+                    return Err(Fail::Late);
                 }
                 let due = *next;
                 // The next one is a period after this one is taken: a receiver that is late is not flooded.
                 *next = now.checked_add(tick.period).unwrap_or(now + Duration::from_secs(1 << 32));
-                Some((tick.make)(due))
+                Ok((tick.make)(due))
             }
+            Self::Alarm(alarm, make) => alarm.take().map(make),
         }
     }
 
-    /// When the next message of a flavor of time is due, as a deadline.
+    /// When there is something to receive from anything but a channel, as a deadline.
     pub(super) fn due_ns(&self) -> u64 {
         match self {
             Self::Chan(_) | Self::Never => NEVER,
             Self::At(at) if at.taken.load(Acquire) => NEVER,
             Self::At(at) => clock::deadline_ns(at.when),
             Self::Tick(tick) => clock::deadline_ns(*tick.next.lock()),
+            Self::Alarm(alarm, _) => alarm.due_ns(),
+        }
+    }
+
+    /// Asks to be told, through `node`, when [`due_ns`](Self::due_ns) comes nearer. Not for channels.
+    ///
+    /// # Safety
+    /// Node and wait stay where they are, and the wait's claim, if taken, is finished, until after [`leave`](Self::leave).
+    pub(super) unsafe fn enter(&self, node: &Waiter, wait: &Wait, case: u32) {
+        if let Self::Alarm(alarm, _) = self {
+            node.set(wait.me, &wait.claim, case, Want::News, std::ptr::null_mut());
+            // SAFETY: the caller's promise.
+            unsafe { alarm.enter(node) };
+        }
+    }
+
+    /// Takes back what [`enter`](Self::enter) has asked for.
+    pub(super) fn leave(&self, node: &Waiter) {
+        if let Self::Alarm(alarm, _) = self {
+            alarm.leave(node);
         }
     }
 }

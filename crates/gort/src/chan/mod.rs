@@ -24,6 +24,7 @@
 //!
 //! [`select!`](crate::select) waits for the first of several operations.
 
+pub(crate) mod alarm;
 mod arm;
 mod core;
 mod dynamic;
@@ -131,6 +132,11 @@ pub fn tick(period: Duration) -> Receiver<Instant> {
         Some(first) => Receiver::new(Flavor::tick(first, period)),
         None => never(),
     }
+}
+
+/// A receiver of the messages of `alarm`.
+pub(crate) fn of_alarm(alarm: Arc<alarm::Alarm>) -> Receiver<Instant> {
+    Receiver::new(Flavor::alarm(alarm))
 }
 
 /// A receiver that never receives anything: for a case of a `select!` that is switched off, as a nil channel in Go.

@@ -4,7 +4,7 @@ use super::core::{FOR_EVER, Fail, NOT_AT_ALL};
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::flavor::Flavor;
 use super::iter::{IntoIter, Iter, TryIter};
-use crate::g::WaitReason;
+use crate::g::{WaitReason, Waiter};
 use crate::sys::clock;
 use crate::wait::{Caller, Wait};
 use std::fmt;
@@ -117,28 +117,29 @@ impl<T> Receiver<T> {
     fn receive(&self, until_ns: u64, caller: Caller) -> Result<T, Fail> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.recv(until_ns, caller),
-            _ => self.receive_in_time(until_ns, caller),
+            _ => self.receive_other(until_ns, caller),
         }
     }
 
-    /// From a flavor of time.
+    /// From anything but a channel.
     #[cold]
-    fn receive_in_time(&self, until_ns: u64, caller: Caller) -> Result<T, Fail> {
+    fn receive_other(&self, until_ns: u64, caller: Caller) -> Result<T, Fail> {
         loop {
-            if let Some(value) = self.flavor.due() {
-                return Ok(value);
+            match self.flavor.take() {
+                Err(Fail::Late) => {}
+                received => return received,
             }
             if until_ns == NOT_AT_ALL || until_ns != FOR_EVER && clock::now_ns() >= until_ns {
                 return Err(Fail::Late);
             }
             let object = std::ptr::from_ref(self) as usize;
-            // Nobody knows this wait, so it ends by its deadline.
-            let _ = Wait::new(caller.me).until(
-                until_ns.min(self.flavor.due_ns()),
-                WaitReason::ChanRecv,
-                object,
-                caller.site,
-            );
+            let (wait, node) = (Wait::new(caller.me), Waiter::new());
+            // SAFETY: both stay until `leave` below, and the wait is over then; nothing in between unwinds.
+            unsafe { self.flavor.enter(&node, &wait, 0) };
+            // Ends by its deadline, or with news.
+            let due_ns = self.flavor.due_ns();
+            let _ = wait.until(until_ns.min(due_ns), WaitReason::ChanRecv, object, caller.site);
+            self.flavor.leave(&node);
         }
     }
 
@@ -203,6 +204,7 @@ impl<T> Receiver<T> {
             (Flavor::Chan(a), Flavor::Chan(b)) => Arc::ptr_eq(a, b),
             (Flavor::At(a), Flavor::At(b)) => Arc::ptr_eq(a, b),
             (Flavor::Tick(a), Flavor::Tick(b)) => Arc::ptr_eq(a, b),
+            (Flavor::Alarm(a, _), Flavor::Alarm(b, _)) => Arc::ptr_eq(a, b),
             (Flavor::Never, Flavor::Never) => true,
             _ => false,
         }

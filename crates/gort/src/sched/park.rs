@@ -149,8 +149,16 @@ pub(crate) fn arm(g: &'static G, word: &crate::timer::TimerWord, target: Target,
     if until_ns == NEVER {
         return;
     }
-    // Until the push below the word claims an item that is in no heap: only the party itself sets its word, so nobody relies on it meanwhile.
-    let Some(when_ns) = word.set(until_ns) else { return };
+    if let Some(when_ns) = word.set(until_ns) {
+        push_timer(g, when_ns, target);
+    }
+}
+
+/// Adds the heap entry that a timer word has asked for; `g` is the caller's record.
+///
+/// Until then the word claims an entry that is in no heap yet: whoever sets it meanwhile relies on this call, which may be late by the time
+/// that it takes to get a P again.
+pub(crate) fn push_timer(g: &'static G, when_ns: u64, target: Target) {
     if g.has(THREAD) {
         idle::arm_outside(when_ns, target);
     } else {

@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 const DETACHED: usize = 1;
 const ENDING: usize = 2;
@@ -165,6 +165,12 @@ pub(super) unsafe fn detach<T>(g: &'static G) -> bool {
             Err(now) => word = now,
         }
     }
+}
+
+/// A goroutine that has not been queued never had a handle.
+pub(super) fn let_go(g: &'static G) {
+    // Relaxed: whoever readies it publishes it.
+    g.join.store(DETACHED, Relaxed);
 }
 
 /// The goroutine has its result. True: the handle is gone, the result is the goroutine's to drop.

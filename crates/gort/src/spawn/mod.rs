@@ -15,6 +15,7 @@ pub use goroutine::{
 pub(crate) use goroutine::{me, wait_record};
 pub use join::JoinHandle;
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub(crate) use task::dormant;
 
 use crate::g::G;
 use std::panic::Location;

@@ -7,6 +7,7 @@ use super::{join, report};
 use crate::g::record::{ABORT_ON_PANIC, BODY_BYTES, PANICKED};
 use crate::g::{Extra, Finish, G, Status, registry};
 use crate::sched::{self, SCHED, enter, global, perturb, stackless, start};
+use crate::timer::Dormant;
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -111,6 +112,47 @@ where
     sched::ready(g);
     sched::wake_for_work();
     Ok((g, name))
+}
+
+/// A goroutine for `f` that somebody will ready later, or never. It counts as spawned from its first run on; nobody can join it.
+#[inline]
+pub(crate) fn dormant<F>(f: F, site: &'static Location<'static>) -> Dormant
+where
+    F: FnOnce() + Send + 'static,
+{
+    unsafe fn discard<F>(g: &'static G) {
+        // SAFETY: the record is the caller's and has not run, so the body holds the closure.
+        let f = unsafe { take::<F>(g.body()) };
+        recycle(g);
+        // User code, so after everything else.
+        drop(f);
+    }
+    fn prepare<F>(g: &'static G, id: u64, f: F, site: &'static Location<'static>) -> Dormant
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        // SAFETY: closure and result are 'static.
+        unsafe { fill(g, id, Attributes::default(), f, site) };
+        // Not in use, as dumps see it, until it is readied.
+        g.set_status(Status::Free);
+        join::let_go(g);
+        Dormant::new(g, discard::<F>)
+    }
+    start::ensure();
+    let counted = move || {
+        // Relaxed: statistics.
+        SCHED.spawned_outside.fetch_add(1, Relaxed);
+        SCHED.created_outside.fetch_add(1, Relaxed);
+        f();
+    };
+    let Some(me) = sched::current().filter(|me| !me.is_thread()) else {
+        return prepare(take_record_outside(), registry::take_ids(1), counted, site);
+    };
+    let inside = enter(me);
+    // SAFETY: inside, so the P is ours.
+    let (g, id) = unsafe { (inside.p.take_record(), inside.p.take_id()) };
+    inside.leave();
+    prepare(g, id, counted, site)
 }
 
 fn take_record_outside() -> &'static G {

@@ -1,7 +1,7 @@
 //! A heap under a lock, with its earliest time readable without the lock. Any M may expire the entries of any set ("stealable").
 
 use super::heap::{Entry, Heap};
-use super::{NEVER, TimerWord};
+use super::{NEVER, TimerCell, TimerWord};
 use crate::g::{G, GList};
 use crate::netpoll::{Desc, Side};
 use crate::prim::lock::Lock;
@@ -26,19 +26,38 @@ impl Target {
         Self(desc.address() | (1 + side.index()))
     }
 
+    /// A timer that starts a goroutine.
+    pub(crate) fn cell(cell: &'static TimerCell) -> Self {
+        Self(cell.address() | Self::TAGS)
+    }
+
+    /// The target as a word, for those who keep it elsewhere than in a heap.
+    pub(crate) fn to_word(self) -> usize {
+        self.0
+    }
+
+    /// The target of a word.
+    ///
+    /// # Safety
+    /// `word` must come from [`Target::to_word`].
+    pub(crate) unsafe fn from_word(word: usize) -> Self {
+        Self(word)
+    }
+
     fn word(self) -> &'static TimerWord {
         // SAFETY: a target is only made from a record's address, and records are never freed.
         unsafe {
             match self.0 & Self::TAGS {
                 0 => &G::from_address(self.0).timer,
                 1 => &Desc::from_address(self.0 & !Self::TAGS).side(Side::Read).timer,
-                _ => &Desc::from_address(self.0 & !Self::TAGS).side(Side::Write).timer,
+                2 => &Desc::from_address(self.0 & !Self::TAGS).side(Side::Write).timer,
+                _ => &TimerCell::from_address(self.0 & !Self::TAGS).word,
             }
         }
     }
 
-    /// Tells whoever waits to look at the clock; adds it to `ready` if it was parked.
-    fn kick(self, ready: &mut GList) {
+    /// Tells whoever waits to look at the clock, which shows `now_ns`; adds it to `ready` if it was parked.
+    pub(crate) fn kick(self, now_ns: u64, ready: &mut GList) {
         // SAFETY: as in `word`.
         unsafe {
             match self.0 & Self::TAGS {
@@ -49,7 +68,8 @@ impl Target {
                     }
                 }
                 1 => Desc::from_address(self.0 & !Self::TAGS).kick(Side::Read, ready),
-                _ => Desc::from_address(self.0 & !Self::TAGS).kick(Side::Write, ready),
+                2 => Desc::from_address(self.0 & !Self::TAGS).kick(Side::Write, ready),
+                _ => TimerCell::from_address(self.0 & !Self::TAGS).expire(now_ns, ready),
             }
         }
     }
@@ -107,7 +127,7 @@ impl TimerSet {
             match target.word().fire(entry.when_ns, now_ns) {
                 Fired::Stale | Fired::Idle => {}
                 Fired::Rearm(when_ns) => inner.heap.push(Entry { when_ns, target: entry.target }),
-                Fired::Expired => target.kick(ready),
+                Fired::Expired => target.kick(now_ns, ready),
             }
         }
         self.publish(&inner);

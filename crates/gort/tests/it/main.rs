@@ -10,4 +10,5 @@ mod scope;
 mod stack_bounds;
 mod support;
 mod sync;
+mod time;
 mod timer;

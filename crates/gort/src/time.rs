@@ -1,1 +1,0 @@
-//! Time: sleeping, timers, tickers, timeouts.

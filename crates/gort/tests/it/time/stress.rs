@@ -1,0 +1,119 @@
+//! Many at once.
+
+use super::ms;
+use crate::support::rounds;
+use gort::time::{Ticker, after, after_func};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
+
+/// TM-08, first half.
+#[gort::test(procs = [1, 2, 4])]
+fn ten_goroutines_share_the_fastest_ticker() {
+    let ticker = Ticker::new(Duration::from_nanos(1));
+    gort::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    ticker.c().recv().unwrap();
+                }
+            });
+        }
+    });
+    ticker.stop();
+}
+
+/// TM-08, second half.
+#[gort::test(procs = [1, 2, 4], timeout = 120)]
+fn a_goroutine_for_each_processor_selects_on_one_ticker() {
+    let ticker = Ticker::new(Duration::from_micros(1));
+    gort::scope(|scope| {
+        for _ in 0..gort::runtime::max_procs() {
+            scope.spawn(|| {
+                for _ in 0..rounds(100_000) {
+                    gort::select! {
+                        recv(ticker.c()) -> tick => assert!(tick.is_ok()),
+                        recv(after(ms(1))) -> _ => {}
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Pairs of arm and cancel that `procs` goroutines do within `time`, with 32 768 timers pending for each.
+fn pairs_within(procs: usize, time: Duration) -> u64 {
+    let pending: Vec<_> = (0..32_768 * procs)
+        .map(|n| after_func(Duration::from_secs(3600) + Duration::from_micros(n as u64 * 7919 % 100_000_000), || ()))
+        .collect();
+    let (over, total) = (Arc::new(AtomicBool::new(false)), AtomicU64::new(0));
+    gort::scope(|scope| {
+        for _ in 0..procs {
+            scope.spawn(|| {
+                let mut batch = Vec::with_capacity(1000);
+                let mut pairs = 0;
+                while !over.load(Relaxed) {
+                    batch.extend((0..1000).map(|_| after_func(Duration::from_secs(3600), || ())));
+                    assert!(batch.drain(..).all(|call| call.stop()));
+                    pairs += 1000;
+                }
+                total.fetch_add(pairs, Relaxed);
+            });
+        }
+        let over = over.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            over.store(true, Relaxed);
+        });
+    });
+    drop(pending);
+    total.into_inner()
+}
+
+/// TM-12. The ratio is asserted where the processors are the test's own; here only that it works, and the numbers are printed.
+#[gort::test(procs = [1, 2])]
+fn arming_and_cancelling_scales_with_the_processors() {
+    let time = if cfg!(debug_assertions) { ms(200) } else { ms(2000) };
+    let procs = gort::runtime::max_procs();
+    let pairs = pairs_within(procs, time);
+    let ns = time.as_nanos() as f64 * procs as f64 / pairs as f64;
+    println!("TM-12: {procs} procs, {pairs} pairs of after_func and stop, {ns:.0} ns each");
+    assert!(pairs > 0);
+}
+
+/// What one arm and cancel costs with many timers pending: printed for people, by kind.
+#[gort::test(procs = [1])]
+fn the_cost_of_arm_and_cancel_is_printed() {
+    let pending: Vec<_> = (0..32_768_u64)
+        .map(|n| after_func(Duration::from_secs(3600) + Duration::from_micros(n * 7919 % 100_000_000), || ()))
+        .collect();
+    let count = rounds(2_000_000) as u32;
+    let measure = |name: &str, mut f: &mut dyn FnMut(u32)| {
+        let start = Instant::now();
+        for n in 0..count {
+            f(n);
+        }
+        println!("{name}: {} ns", start.elapsed().as_nanos() / u128::from(count));
+        let _ = &mut f;
+    };
+    let call = after_func(Duration::from_secs(7200), || ());
+    measure("AfterFunc::reset + stop", &mut |n| {
+        call.reset(Duration::from_secs(3600) + Duration::from_nanos(u64::from(n)));
+        call.stop();
+    });
+    let timer = gort::time::Timer::new(Duration::from_secs(1));
+    measure("Timer::reset + stop", &mut |_| {
+        timer.reset(Duration::from_secs(3600));
+        timer.stop();
+    });
+    measure("after_func + stop + drop", &mut |_| {
+        after_func(Duration::from_secs(3600), || ()).stop();
+    });
+    let (s, r) = gort::chan::bounded(1);
+    measure("send + recv_timeout of what is there", &mut |n| {
+        s.send(n).unwrap();
+        r.recv_timeout(Duration::from_secs(3600)).unwrap();
+    });
+    drop(pending);
+}
