@@ -25,6 +25,7 @@ use anyhow::{Error, Result};
 use gort::net::TcpStream;
 
 use crate::place::Place;
+
 use fault::Faults;
 pub use fault::{Fault, sentence, sentences};
 use message::Pattern;

@@ -144,7 +144,7 @@ fn a_server_without_descriptors_pauses_says_so_once_and_goes_on() {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(
-            line.contains("accept") && line.contains("Too many open files") && line.contains("ulimit"),
+            line.contains("accept") && line.contains("Too many open files") && line.contains("limit"),
             "{style}: {line}"
         );
         drop(crowd);
