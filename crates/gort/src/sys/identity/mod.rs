@@ -41,16 +41,30 @@ pub(crate) mod tests;
 #[derive(Debug)]
 pub(crate) struct Unavailable {
     reason: String,
+    /// It could be had here, with more of something.
+    is_shortage: bool,
 }
 
 impl Unavailable {
     pub(crate) fn new(reason: impl Into<String>) -> Unavailable {
-        Unavailable { reason: reason.into() }
+        Unavailable { reason: reason.into(), is_shortage: false }
+    }
+
+    /// There is too little of something to find out.
+    pub(crate) fn short(reason: impl Into<String>) -> Unavailable {
+        Unavailable { reason: reason.into(), is_shortage: true }
     }
 }
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_shortage {
+            return write!(
+                f,
+                "the runtime cannot find out whether goroutines can move between threads here: {}",
+                self.reason
+            );
+        }
         write!(
             f,
             "goroutines cannot move between threads here, because {}; gort needs a 64-bit x86 processor and kernel with FSGSBASE \

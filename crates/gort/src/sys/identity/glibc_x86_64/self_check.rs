@@ -132,7 +132,6 @@ unsafe extern "C" fn use_it(argument: *mut ()) {
     // SAFETY: the block's errno; pthread_self reads a word of its header.
     unsafe {
         trial.check(*errno() == 0, "a new block's errno is not 0");
-        *errno() = ERRNO;
         trial.check(libc::pthread_self() as usize == trial.tp, "pthread_self is not the block");
     }
     // SAFETY: a destructor with its argument, in the name of the object that contains this function; the key exists.
@@ -141,6 +140,8 @@ unsafe extern "C" fn use_it(argument: *mut ()) {
         let register = trial.identity.functions.register_destructor;
         trial.check(register(count_destructor, argument.cast(), object) == 0, "a destructor was not accepted");
         trial.check(libc::pthread_setspecific(trial.key, argument.cast()) == 0, "a key was not accepted");
+        // After the last call that may allocate: with little address space glibc tries in vain, leaves ENOMEM, and finds memory elsewhere.
+        *errno() = ERRNO;
     }
 }
 
@@ -244,7 +245,7 @@ impl Drop for Scratch {
 
 /// Runs all of it; takes the malloc words out of `identity` if they do not do what they should.
 pub(super) fn run(identity: &mut Identity, fresh: &Fresh) -> Result<(), Unavailable> {
-    let no_memory = |cause: io::Error| Unavailable::new(format!("there is no memory to try it out ({cause})"));
+    let no_memory = |cause: io::Error| Unavailable::short(format!("there is no memory to try it out ({cause})"));
     let mut key = 0;
     // SAFETY: a new key, with a destructor that takes a `Trial`, which is all it is ever set to.
     if unsafe { libc::pthread_key_create(&mut key, Some(count_key_destructor)) } != 0 {
@@ -284,7 +285,9 @@ fn try_out(identity: &Identity, tp: usize, key: libc::pthread_key_t) -> Result<b
     };
     on_bare_thread(thread_a, ptr::from_ref(&trial).cast_mut().cast())?;
     if trial.refused.get() {
-        return Err(Unavailable::new("a second thread to try it out could not be started"));
+        return Err(Unavailable::short(
+            "a second thread to try it out could not be started (limits: ulimit -u, /proc/sys/kernel/threads-max, pids.max of the cgroup)",
+        ));
     }
     match trial.failure.get() {
         Some(what) => Err(Unavailable::new(format!("the self-check failed: {what}"))),
