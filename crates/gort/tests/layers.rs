@@ -10,9 +10,10 @@ const LAYERS: &[&[&str]] = &[
     // A timer's target is a goroutine or a descriptor, and both records hold the word that the timer looks at.
     &["g", "timer", "netpoll"],
     // The scheduler ends goroutines (`spawn::join`, `spawn::scope`) and keeps the allocator's magazines; a dump reads its state.
-    &["sched", "dump", "spawn", "alloc"],
+    // A context is inherited by spawns, ends joins, and starts goroutines itself.
+    &["sched", "dump", "spawn", "alloc", "context"],
     &["io", "wait"],
-    &["net", "chan", "sync", "time", "context", "runtime", "blocking", "host"],
+    &["net", "chan", "sync", "time", "runtime", "blocking", "host"],
     &["testing"],
 ];
 

@@ -1,10 +1,12 @@
-//! What a receiver receives from: a channel, a point in time, a clock that ticks, a timer that can be moved, nothing.
+//! What a receiver receives from: a channel, a point in time, a clock that ticks, a timer that can be moved, the end of
+//! a context, nothing.
 //!
 //! Those of time hold no timer: whoever waits for them waits until a moment, with the one timer that its wait has anyway. Where the moment can
 //! come nearer meanwhile there is a list of those who are to be told.
 
 use super::alarm::Alarm;
 use super::core::{Chan, Fail};
+use crate::context::Ending;
 use crate::g::{Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sys::clock;
@@ -38,6 +40,8 @@ pub(super) enum Flavor<T> {
     At(Arc<At<T>>),
     Tick(Arc<Tick<T>>),
     Alarm(Arc<Alarm>, Make<T>),
+    /// Closed when it ends; nothing is ever sent.
+    Ending(Arc<Ending>),
     Never,
 }
 
@@ -51,6 +55,7 @@ impl<T> Clone for Flavor<T> {
             Self::At(at) => Self::At(at.clone()),
             Self::Tick(tick) => Self::Tick(tick.clone()),
             Self::Alarm(alarm, make) => Self::Alarm(alarm.clone(), *make),
+            Self::Ending(ending) => Self::Ending(ending.clone()),
             Self::Never => Self::Never,
         }
     }
@@ -100,6 +105,8 @@ impl<T> Flavor<T> {
                 Ok((tick.make)(due))
             }
             Self::Alarm(alarm, make) => alarm.take().map(make),
+            Self::Ending(ending) if ending.has_ended() => Err(Fail::Closed),
+            Self::Ending(_) => Err(Fail::Late),
         }
     }
 
@@ -111,6 +118,8 @@ impl<T> Flavor<T> {
             Self::At(at) => clock::deadline_ns(at.when),
             Self::Tick(tick) => clock::deadline_ns(*tick.next.lock()),
             Self::Alarm(alarm, _) => alarm.due_ns(),
+            Self::Ending(ending) if ending.has_ended() => 1,
+            Self::Ending(ending) => ending.deadline_ns(),
         }
     }
 
@@ -119,17 +128,23 @@ impl<T> Flavor<T> {
     /// # Safety
     /// Node and wait stay where they are, and the wait's claim, if taken, is finished, until after [`leave`](Self::leave).
     pub(super) unsafe fn enter(&self, node: &Waiter, wait: &Wait, case: u32) {
-        if let Self::Alarm(alarm, _) = self {
-            node.set(wait.me, &wait.claim, case, Want::News, std::ptr::null_mut());
-            // SAFETY: the caller's promise.
-            unsafe { alarm.enter(node) };
+        node.set(wait.me, &wait.claim, case, Want::News, std::ptr::null_mut());
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Alarm(alarm, _) => alarm.enter(node),
+                Self::Ending(ending) => ending.enter(node),
+                _ => {}
+            }
         }
     }
 
     /// Takes back what [`enter`](Self::enter) has asked for.
     pub(super) fn leave(&self, node: &Waiter) {
-        if let Self::Alarm(alarm, _) = self {
-            alarm.leave(node);
+        match self {
+            Self::Alarm(alarm, _) => alarm.leave(node),
+            Self::Ending(ending) => ending.leave(node),
+            _ => {}
         }
     }
 }

@@ -27,6 +27,7 @@
 pub(crate) mod alarm;
 mod arm;
 mod core;
+mod ctx;
 mod dynamic;
 mod error;
 mod flavor;
@@ -36,6 +37,7 @@ mod select_macro;
 mod sender;
 
 pub use crate::{select, select_biased};
+pub use ctx::{RecvCtxError, SendCtxError};
 pub use dynamic::{Select, SelectedOperation};
 pub use error::{
     CloseError, ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,

@@ -172,7 +172,7 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.flavor {
             Flavor::Chan(chan) => chan.is_full(),
-            Flavor::Never => true,
+            Flavor::Never | Flavor::Ending(_) => true,
             _ => self.len() == 1,
         }
     }
@@ -182,7 +182,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.flavor {
             Flavor::Chan(chan) => chan.len(),
-            Flavor::Never => 0,
+            Flavor::Never | Flavor::Ending(_) => 0,
             time => usize::from(time.due_ns() <= clock::now_ns()),
         }
     }
@@ -192,7 +192,7 @@ impl<T> Receiver<T> {
     pub fn capacity(&self) -> Option<usize> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.capacity(),
-            Flavor::Never => Some(0),
+            Flavor::Never | Flavor::Ending(_) => Some(0),
             _ => Some(1),
         }
     }
@@ -205,6 +205,7 @@ impl<T> Receiver<T> {
             (Flavor::At(a), Flavor::At(b)) => Arc::ptr_eq(a, b),
             (Flavor::Tick(a), Flavor::Tick(b)) => Arc::ptr_eq(a, b),
             (Flavor::Alarm(a, _), Flavor::Alarm(b, _)) => Arc::ptr_eq(a, b),
+            (Flavor::Ending(a), Flavor::Ending(b)) => Arc::ptr_eq(a, b),
             (Flavor::Never, Flavor::Never) => true,
             _ => false,
         }

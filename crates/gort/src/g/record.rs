@@ -85,6 +85,8 @@ pub(crate) struct Extra {
     pub(crate) name: Option<Arc<str>>,
     /// Address of the scope that waits for this goroutine, 0 without one.
     pub(crate) scope: usize,
+    /// Address of a boxed context that the goroutine takes along, until it has taken it out; 0 without one.
+    pub(crate) context: Cell<usize>,
 }
 
 /// The record.

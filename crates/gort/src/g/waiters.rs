@@ -55,6 +55,13 @@ impl Waiter {
         this
     }
 
+    /// For a party that leaves word how it is to be told.
+    pub(crate) fn with_slot(g: &'static G, slot: *mut ()) -> Self {
+        let this = Self::alone(g);
+        this.slot.set(slot);
+        this
+    }
+
     /// Says who waits, with which claim, as which of its cases, for what, and where the value goes to or comes from.
     pub(crate) fn set(&self, g: &'static G, claim: &Claim, case: u32, want: Want, slot: *mut ()) {
         debug_assert!(!self.is_member.get());
@@ -190,6 +197,14 @@ impl WaitList {
         let first = unsafe { self.first.as_ref()? };
         self.unlink(first);
         first.g.get()
+    }
+
+    /// As [`pop`](Self::pop); the slot of that party.
+    pub(crate) fn pop_slot(&mut self) -> Option<*mut ()> {
+        // SAFETY: null or a member's node, which stays.
+        let first = unsafe { self.first.as_ref()? };
+        self.unlink(first);
+        Some(first.slot.get())
     }
 
     /// Takes the claim of the party that has waited longest and still does. Those before it that want news get them.

@@ -5,9 +5,12 @@
 //! 3. Look at the deadline, before any I/O: an expired one fails even if data waits. Then try the call.
 //! 4. It would block: arm the deadline's timer and park. The commit refuses if the side was touched since step 2; go there.
 //!
-//! Events, deadlines that change, timers and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
+//! The ambient context counts as a deadline of its own, and its cancellation as one that is set to now: both are looked at in step 2.
+//!
+//! Events, deadlines that change, timers, contexts that end and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
 //! nothing to tell apart and nothing to count.
 
+use crate::context::ambient;
 use crate::g::{G, WaitReason, Waiter};
 use crate::netpoll::{Desc, Half, Side};
 use crate::sched;
@@ -79,11 +82,11 @@ impl Held {
                         timeout_at_ns = timeout_from_now(half);
                     }
                     let until_ns = if timeout_at_ns == 0 { NEVER } else { timeout_at_ns };
-                    if !wait_in_queue(half, me, waits, desc.fd(), site, until_ns) {
+                    if let Err(error) = wait_in_queue(half, me, waits, desc.fd(), site, until_ns) {
                         if !desc.users.withdraw(side) {
                             half.queue.lock().permits -= 1;
                         }
-                        return Err(io::ErrorKind::TimedOut.into());
+                        return Err(error);
                     }
                 }
             }
@@ -115,6 +118,7 @@ impl Held {
     /// The deadline that holds now; an error if it has passed.
     #[inline]
     fn check_deadline(&self) -> io::Result<u64> {
+        let ambient_ns = ambient::check()?;
         // Acquire: pairs with `Socket::set_deadline`'s store, which a kick follows.
         let deadline_ns = match self.half.deadline_ns.load(Acquire) {
             0 => NEVER,
@@ -127,7 +131,7 @@ impl Held {
         if deadline_ns != NEVER && clock::now_ns() >= deadline_ns {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        Ok(deadline_ns)
+        Ok(deadline_ns.min(ambient_ns))
     }
 
     /// Waits until `until_ns` with the side held: for a call that is to be tried again although no event will say when. Ends earlier if the
@@ -169,15 +173,18 @@ impl Held {
 
     /// Parks until the side has changed or the time has come.
     fn park_until(&mut self, until_ns: u64) {
-        if until_ns != NEVER {
-            let target = Target::descriptor(self.desc, self.side);
-            sched::park::arm(self.me, &self.half.timer, target, until_ns);
-        }
-        let word = &self.half.word;
-        sched::park(self.me, self.reason, self.desc.fd() as usize, self.site, |me| word.commit(me.address() as u64));
-        if until_ns != NEVER {
-            self.half.timer.clear();
-        }
+        let target = Target::descriptor(self.desc, self.side);
+        ambient::while_watched(self.me, target, || {
+            if until_ns != NEVER {
+                sched::park::arm(self.me, &self.half.timer, target, until_ns);
+            }
+            let word = &self.half.word;
+            let fd = self.desc.fd() as usize;
+            sched::park(self.me, self.reason, fd, self.site, |me| word.commit(me.address() as u64));
+            if until_ns != NEVER {
+                self.half.timer.clear();
+            }
+        });
     }
 }
 
@@ -203,7 +210,10 @@ impl Drop for Held {
     }
 }
 
-/// Waits for a permit of the side's queue; false if there was none before `until_ns`.
+/// Waits for a permit of the side's queue.
+///
+/// # Errors
+/// There was none before `until_ns`, or before the ambient context ended.
 #[cold]
 fn wait_in_queue(
     half: &'static Half,
@@ -212,31 +222,40 @@ fn wait_in_queue(
     fd: i32,
     site: &'static Location<'static>,
     until_ns: u64,
-) -> bool {
+) -> io::Result<()> {
     let waiter = Waiter::alone(me);
     {
         let mut queue = half.queue.lock();
         if queue.permits > 0 {
             queue.permits -= 1;
-            return true;
+            return Ok(());
         }
         // SAFETY: every way out of this function removes the node, or finds it removed, under the lock; nothing in between unwinds.
         unsafe { queue.waiters.push(&waiter) };
     }
     loop {
-        sched::park::arm(me, &me.timer, Target::goroutine(me), until_ns);
-        sched::park(me, reason, fd as usize, site, |me| me.park.commit_sleep());
-        if until_ns != NEVER {
-            me.timer.clear();
+        let mut over = None;
+        match ambient::check() {
+            Ok(_) if until_ns != NEVER && clock::now_ns() >= until_ns => over = Some(io::ErrorKind::TimedOut.into()),
+            Ok(ambient_ns) => {
+                let timer_ns = until_ns.min(ambient_ns);
+                ambient::while_watched(me, Target::goroutine(me), || {
+                    sched::park::arm(me, &me.timer, Target::goroutine(me), timer_ns);
+                    sched::park(me, reason, fd as usize, site, |me| me.park.commit_sleep());
+                    if timer_ns != NEVER {
+                        me.timer.clear();
+                    }
+                });
+            }
+            Err(error) => over = Some(error),
         }
-        let is_late = until_ns != NEVER && clock::now_ns() >= until_ns;
         let mut queue = half.queue.lock();
         if !queue.waiters.is_member(&waiter) {
-            return true;
+            return Ok(());
         }
-        if is_late {
+        if let Some(error) = over {
             queue.waiters.remove(&waiter);
-            return false;
+            return Err(error);
         }
     }
 }

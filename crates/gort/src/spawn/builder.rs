@@ -2,6 +2,7 @@
 
 use super::JoinHandle;
 use super::task::{self, Attributes};
+use crate::context::Context;
 use crate::stack::slab;
 use std::io;
 use std::panic::Location;
@@ -23,6 +24,7 @@ pub struct Builder {
     name: Option<String>,
     stack_size: Option<usize>,
     abort_on_panic: Option<bool>,
+    context: Option<Context>,
 }
 
 impl Builder {
@@ -49,6 +51,26 @@ impl Builder {
     /// Ends the process if the goroutine panics (after the report), or not; the default is the runtime's policy (`GORT_PANIC`).
     pub fn abort_on_panic(mut self, abort: bool) -> Self {
         self.abort_on_panic = Some(abort);
+        self
+    }
+
+    /// Gives the goroutine an ambient context of its own, instead of the caller's, which it inherits otherwise. With
+    /// [`background`](crate::context::background) it has none.
+    ///
+    /// # Examples
+    /// ```
+    /// use gort::context::background;
+    /// let (ctx, cancel) = background().with_cancel();
+    /// cancel.cancel();
+    /// ctx.run(|| {
+    ///     let child = gort::go(|| gort::context::current().err().is_some());
+    ///     assert!(child.join().unwrap());
+    ///     let free = gort::Builder::new().context(background()).spawn(|| gort::context::current().err().is_some());
+    ///     assert!(!free.unwrap().join().unwrap());
+    /// });
+    /// ```
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = Some(context);
         self
     }
 
@@ -82,6 +104,6 @@ impl Builder {
         // The default size by another name.
         let stack_class = stack_class.filter(|&class| class != crate::sched::fixed().stack_class);
         let name = self.name.map(Into::into);
-        Ok(Attributes { name, stack_class, abort_on_panic: self.abort_on_panic, scope: 0 })
+        Ok(Attributes { name, stack_class, abort_on_panic: self.abort_on_panic, scope: 0, context: self.context })
     }
 }

@@ -5,7 +5,7 @@
 //! DETACHED 1  the handle's drop              nobody will ask
 //! ENDING   2  the goroutine, at its end      the result is in the body
 //! DONE     4  the scheduler, after the last switch away from the goroutine
-//! address     a joiner, on the scheduler     to be readied by DONE
+//! address     a joiner, before it parks       to be kicked by DONE; taken back by one that gives up
 //! ```
 //!
 //! The result belongs to the handle from ENDING on, unless DETACHED came first: then to the goroutine, which drops it on its own stack. The
@@ -13,9 +13,11 @@
 //! the same word, so there is always exactly one second.
 
 use super::{Goroutine, task};
+use crate::context::Ending;
 use crate::g::record::PANICKED;
 use crate::g::{G, Status, WaitReason};
 use crate::sched::{self, P};
+use crate::timer::{NEVER, Target};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -72,6 +74,11 @@ impl<T> JoinHandle<T> {
         outcome
     }
 
+    /// Waits until the goroutine has ended, or `ending` has.
+    pub(crate) fn wait_while_open(&mut self, ending: Option<&Arc<Ending>>, site: &'static Location<'static>) {
+        wait_while_open(self.g, self.id, ending, site);
+    }
+
     /// True if the goroutine has ended: [`join`](Self::join) will not wait.
     ///
     /// # Examples
@@ -124,22 +131,39 @@ pub(super) fn is_done(g: &'static G) -> bool {
 
 /// Waits until `g` is DONE.
 pub(super) fn wait(g: &'static G, id: u64, site: &'static Location<'static>) {
-    while !is_done(g) {
-        let me = super::wait_record();
-        sched::park(me, WaitReason::Join, id as usize, site, |me| {
-            let mut word = g.join.load(Acquire);
-            loop {
-                if word & DONE != 0 {
-                    return false;
-                }
-                // AcqRel: releases our saved context to the one who readies us.
-                match g.join.compare_exchange_weak(word, word & FLAGS | me.address(), AcqRel, Acquire) {
-                    Ok(_) => return true,
-                    Err(now) => word = now,
-                }
-            }
-        });
+    wait_while_open(g, id, None, site);
+}
+
+/// Waits until `g` is DONE, or `ending` ends: true for DONE. The caller is the only one that waits for `g`.
+fn wait_while_open(g: &'static G, id: u64, ending: Option<&Arc<Ending>>, site: &'static Location<'static>) -> bool {
+    let me = super::wait_record();
+    sched::begin_call(me);
+    // AcqRel: releases nothing but that we wait; DONE is acquired.
+    let stand = |from: usize, to: usize| {
+        let step = |word: usize| (word & DONE == 0 && word & !FLAGS == from).then_some(word & FLAGS | to);
+        g.join.fetch_update(AcqRel, Acquire, step).is_ok()
+    };
+    if is_done(g) || !stand(0, me.address()) {
+        return true;
     }
+    let until_ns = ending.map_or(NEVER, |ending| ending.deadline_ns());
+    while !is_done(g) {
+        if ending.is_some_and(|ending| ending.has_ended()) && stand(me.address(), 0) {
+            return false;
+        }
+        let park = || {
+            sched::park::arm(me, &me.timer, Target::goroutine(me), until_ns);
+            sched::park(me, WaitReason::Join, id as usize, site, |me| me.park.commit_sleep());
+            if until_ns != NEVER {
+                me.timer.clear();
+            }
+        };
+        match ending {
+            None => park(),
+            Some(ending) => ending.while_watched(me, Target::goroutine(me), park),
+        }
+    }
+    true
 }
 
 /// The handle goes: leaves the goroutine to itself, or cleans up after it. True: what it dropped was a panic.
@@ -186,8 +210,12 @@ pub(crate) fn publish_end(g: &'static G, p: Option<&'static P>) {
     // AcqRel: publishes the result, and all the goroutine did, to the joiner. If DETACHED was not set, the record may be gone after this.
     let word = g.join.fetch_or(DONE, AcqRel);
     if word & !FLAGS != 0 {
-        // SAFETY: only `wait` stores an address, that of a parked record.
-        sched::park::ready_in_scheduler(unsafe { G::from_address(word & !FLAGS) }, p);
+        // SAFETY: only joiners store addresses, those of their records.
+        let joiner = unsafe { G::from_address(word & !FLAGS) };
+        // One that has seen DONE by itself is kicked once too often, which every wait allows.
+        if joiner.park.kick() {
+            sched::park::ready_in_scheduler(joiner, p);
+        }
     }
     if word & DETACHED != 0 {
         g.set_status(Status::Free);

@@ -4,11 +4,13 @@
 
 use super::Started;
 use super::{join, report};
+use crate::context::{Context, ambient};
 use crate::g::record::{ABORT_ON_PANIC, BODY_BYTES, PANICKED};
 use crate::g::{Extra, Finish, G, Status, registry};
 use crate::sched::{self, SCHED, enter, global, perturb, stackless, start};
 use crate::timer::Dormant;
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub(super) struct Attributes {
     pub(super) abort_on_panic: Option<bool>,
     /// Address of the scope that waits, 0 without one.
     pub(super) scope: usize,
+    /// The goroutine's ambient context, instead of the spawning one's.
+    pub(super) context: Option<Context>,
 }
 
 /// Queues a goroutine for `f`.
@@ -32,12 +36,15 @@ pub(super) struct Attributes {
 /// # Errors
 /// No memory for a stack.
 #[inline]
-pub(super) unsafe fn spawn<F, T>(attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
+pub(super) unsafe fn spawn<F, T>(mut attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
 where
     F: FnOnce() -> T + Send,
     T: Send,
 {
     start::ensure();
+    if attributes.context.is_none() {
+        attributes.context = ambient::inherited();
+    }
     if attributes.stack_class.is_some() {
         // SAFETY: passed on.
         return unsafe { spawn_sized(attributes, f, site) };
@@ -98,12 +105,13 @@ where
     if let Err(error) = stackless::bind_now(g) {
         // SAFETY: `fill` put it there, and nobody else knows the record.
         let f = unsafe { take::<F>(g.body()) };
+        let context = take_context(g);
         if g.extra().is_some() {
             registry::drop_extra(g);
         }
         recycle(g);
         // User code, so after everything else.
-        drop(f);
+        drop((f, context));
         return Err(error);
     }
     // Relaxed: a statistic.
@@ -174,10 +182,19 @@ where
     let abort = attributes.abort_on_panic.unwrap_or(sched::fixed().abort_on_panic);
     let flags = if abort { ABORT_ON_PANIC } else { 0 };
     let class = attributes.stack_class;
-    if attributes.name.is_some() || attributes.scope != 0 {
-        g.set_extra(Box::new(Extra { name: attributes.name, scope: attributes.scope }));
+    if attributes.name.is_some() || attributes.scope != 0 || attributes.context.is_some() {
+        // A pointer in a number: records lie below contexts.
+        let context = attributes.context.map_or(0, |context| Box::into_raw(Box::new(context)) as usize);
+        g.set_extra(Box::new(Extra { name: attributes.name, scope: attributes.scope, context: Cell::new(context) }));
     }
     g.start(id, site, flags, class, run::<F, T>);
+}
+
+/// The context that the goroutine was given. The caller is the goroutine, or the only one to know the record.
+fn take_context(g: &'static G) -> Option<Box<Context>> {
+    let context = g.extra()?.context.take();
+    // SAFETY: `fill` has put the box there, and it is taken out once.
+    (context != 0).then(|| unsafe { Box::from_raw(context as *mut Context) })
 }
 
 /// True if a `V` lives in the body itself.
@@ -219,6 +236,11 @@ where
 {
     // SAFETY: `fill` put it there.
     let f = unsafe { take::<F>(g.body()) };
+    let f = || {
+        let context = take_context(g);
+        let _here = context.as_deref().map(ambient::enter);
+        f()
+    };
     match catch_unwind(AssertUnwindSafe(f)) {
         // SAFETY: the closure has left the body.
         Ok(value) => unsafe { put(g.body(), value) },

@@ -2,11 +2,12 @@
 //!
 //! | Go | here |
 //! |---|---|
-//! | `time.Sleep(d)` | [`sleep`], [`sleep_until`] |
+//! | `time.Sleep(d)` | [`sleep`], [`sleep_until`]; [`sleep_ctx`] with a context |
 //! | `time.After(d)` | [`after`] |
 //! | `time.NewTimer(d)` | [`Timer`] |
 //! | `time.NewTicker(d)` | [`Ticker`]; [`Interval`] for a loop of one's own, with a choice of what to do when it is late |
 //! | `time.AfterFunc(d, f)` | [`after_func`] |
+//! | `context.WithTimeout` around a call | [`timeout`] |
 //!
 //! Nothing here is ever early, by the monotonic clock, and all of it works on goroutines and on plain threads. How late something is depends on
 //! the machine: tens of microseconds where a processor is idle.
@@ -38,6 +39,6 @@ mod timer;
 pub use crate::chan::after;
 pub use after_func::{AfterFunc, after_func};
 pub use interval::{Interval, MissedTick, interval};
-pub use sleep::{sleep, sleep_until};
+pub use sleep::{sleep, sleep_ctx, sleep_until, timeout};
 pub use ticker::Ticker;
 pub use timer::Timer;

@@ -1,9 +1,12 @@
 //! Sleeping.
 
+use crate::context::{Context, Ended};
+use crate::g::WaitReason;
 use crate::sched;
 use crate::sys::clock;
+use crate::timer::Target;
 use std::panic::Location;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use crate::spawn::sleep;
 
@@ -32,4 +35,75 @@ pub fn sleep_until(deadline: Instant) {
             }
         }
     }
+}
+
+/// Sleeps for at least `duration`, or until `ctx` ends.
+///
+/// # Errors
+/// The context has ended first.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// let (ctx, cancel) = gort::context::background().with_cancel();
+/// assert!(gort::time::sleep_ctx(&ctx, Duration::from_millis(1)).is_ok());
+/// gort::go(move || cancel.cancel());
+/// assert!(gort::time::sleep_ctx(&ctx, Duration::MAX).unwrap_err().is_cancelled());
+/// ```
+#[track_caller]
+pub fn sleep_ctx(ctx: &Context, duration: Duration) -> Result<(), Ended> {
+    let site = Location::caller();
+    let me = crate::spawn::wait_record();
+    sched::begin_call(me);
+    if let Some(why) = ctx.err() {
+        return Err(why);
+    }
+    let until_ns = clock::after(duration);
+    let Some(ending) = ctx.ending() else {
+        sched::sleep_until(me, until_ns, site);
+        return Ok(());
+    };
+    let timer_ns = until_ns.min(ending.deadline_ns());
+    while clock::now_ns() < until_ns {
+        if let Some(why) = ctx.err() {
+            return Err(why);
+        }
+        ending.while_watched(me, Target::goroutine(me), || {
+            sched::park::arm(me, &me.timer, Target::goroutine(me), timer_ns);
+            sched::park(me, WaitReason::Sleep, 0, site, |me| me.park.commit_sleep());
+            me.timer.clear();
+        });
+    }
+    Ok(())
+}
+
+impl Context {
+    /// Sleeps for at least `duration`, or until the context ends: [`time::sleep_ctx`](sleep_ctx).
+    ///
+    /// # Errors
+    /// The context has ended first.
+    #[track_caller]
+    pub fn sleep(&self, duration: Duration) -> Result<(), Ended> {
+        sleep_ctx(self, duration)
+    }
+}
+
+/// Runs `f` with an ambient context that ends `duration` from now (or with the ambient one that is there): calls inside that return an
+/// [`io::Result`](std::io::Result) and would wait longer fail with `TimedOut`, in goroutines started inside as well.
+///
+/// `f` always runs to its end: nothing is unwound, and what does not wait in gort is not interrupted. It can ask
+/// [`context::current`](crate::context::current) how it stands.
+///
+/// # Examples
+/// ```
+/// use std::io::{ErrorKind, Read};
+/// use std::time::Duration;
+/// let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+/// let mut stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+/// let silence = gort::time::timeout(Duration::from_millis(2), || stream.read(&mut [0; 8]));
+/// assert_eq!(silence.unwrap_err().kind(), ErrorKind::TimedOut);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn timeout<R>(duration: Duration, f: impl FnOnce() -> R) -> R {
+    crate::context::current().with_timeout(duration).0.run(f)
 }
