@@ -121,4 +121,3 @@ pub(crate) fn while_watched(me: &'static G, target: Target, wait: impl FnOnce())
         Some(ending) => ending.while_watched(me, target, wait),
     });
 }
-

@@ -1,7 +1,7 @@
 //! Who may cancel a context.
 
-use super::error::{Cancelled, Cause, Ended};
 use super::ending::Ending;
+use super::error::{Cancelled, Cause, Ended};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;

@@ -36,7 +36,11 @@ pub(super) struct Attributes {
 /// # Errors
 /// No memory for a stack.
 #[inline]
-pub(super) unsafe fn spawn<F, T>(mut attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
+pub(super) unsafe fn spawn<F, T>(
+    mut attributes: Attributes,
+    f: F,
+    site: &'static Location<'static>,
+) -> io::Result<Started>
 where
     F: FnOnce() -> T + Send,
     T: Send,

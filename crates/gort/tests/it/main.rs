@@ -1,6 +1,7 @@
 //! Behaviour of the runtime, by area. The names in capitals (SC-02, LF-01, …) are acceptance cases.
 
 mod chan;
+mod context;
 mod host;
 mod identity;
 mod lifecycle;
