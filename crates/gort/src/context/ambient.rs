@@ -28,7 +28,7 @@ impl Context {
     /// tells whether an error comes from the end of a context.
     ///
     /// An inner `run` replaces the ambient context as long as it lasts; to bound it by both, derive the inner context from
-    /// [`current`](super::current). What returns no [`io::Result`] is not ended: channels, locks and joins take contexts as arguments.
+    /// [`current`]. What returns no [`io::Result`] is not ended: channels, locks and joins take contexts as arguments.
     ///
     /// # Examples
     /// ```

@@ -26,7 +26,9 @@ fn is_reached<R: Send + 'static>(reason: &str, wait: impl Fn(Context) -> R + Sen
         wait_until(|| gort::runtime::dump().contains(&format!("[{reason}")));
         let outcome = cancel_and_take(&cancel, &r);
         check(outcome);
-        goroutine.map(|goroutine| goroutine.join().unwrap());
+        if let Some(goroutine) = goroutine {
+            goroutine.join().unwrap();
+        }
     }
 }
 
