@@ -1,11 +1,13 @@
 use super::*;
 use crate::sys::stackmem;
 use std::cell::{Cell, RefCell};
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
+
+mod libraries;
 
 pub(crate) fn identity() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
@@ -31,15 +33,15 @@ pub(crate) fn alone(module: &str, test: &str) -> bool {
 }
 
 /// A block in memory of its own.
-struct Block {
+pub(crate) struct Block {
     base: usize,
-    tp: usize,
+    pub(crate) tp: usize,
 }
 
 const BYTES: usize = 256 << 10;
 
 impl Block {
-    fn new() -> Block {
+    pub(crate) fn new() -> Block {
         let base = stackmem::reserve(BYTES, BYTES).unwrap();
         let tp = base + BYTES / 2;
         // SAFETY: fresh memory, large enough on both sides; a test's own thread.
@@ -50,7 +52,7 @@ impl Block {
     }
 
     /// Runs `f` as this block's thread.
-    fn run<F: FnOnce()>(&self, f: F) {
+    pub(crate) fn run<F: FnOnce()>(&self, f: F) {
         unsafe extern "C" fn call<F: FnOnce()>(f: *mut ()) {
             // SAFETY: `run` passes an `Option<F>` that outlives the call.
             let f = unsafe { &mut *f.cast::<Option<F>>() };
@@ -461,65 +463,16 @@ fn the_current_cpu_is_known_without_a_registered_rseq_area() {
     });
 }
 
-/// A library with a thread-local, loaded now.
-struct Library {
-    handle: *mut c_void,
-    counter: extern "C" fn() -> *mut c_int,
-}
-
-impl Library {
-    /// Compiles one with the C compiler that links this test.
-    fn load(name: &str, model: &str) -> Library {
-        let path = std::env::temp_dir().join(format!("gort-{name}-{}.so", std::process::id()));
-        let source = path.with_extension("c");
-        std::fs::write(&source, "__thread int counter = 41; int *the_counter(void) { return &counter; }").unwrap();
-        let status = std::process::Command::new("cc")
-            .args(["-shared", "-fPIC", model, "-o"])
-            .args([&path, &source])
-            .status()
-            .expect("the C compiler that also links Rust programs");
-        assert!(status.success());
-        let text = CString::new(path.to_str().unwrap()).unwrap();
-        // SAFETY: a library without initialisers.
-        let handle = unsafe { libc::dlopen(text.as_ptr(), libc::RTLD_NOW) };
-        assert!(!handle.is_null());
-        // SAFETY: the library's function, of this type.
-        let counter = unsafe {
-            std::mem::transmute::<*mut c_void, extern "C" fn() -> *mut c_int>(libc::dlsym(
-                handle,
-                c"the_counter".as_ptr(),
-            ))
-        };
-        for file in [path, source] {
-            std::fs::remove_file(file).unwrap();
-        }
-        Library { handle, counter }
-    }
-}
-
-impl Drop for Library {
-    fn drop(&mut self) {
-        // SAFETY: loaded in `load`; nothing of it is used any more.
-        unsafe { libc::dlclose(self.handle) };
-    }
-}
-
 #[test]
-fn thread_locals_of_libraries_loaded_later_are_new_for_the_next_user() {
-    let old = Block::new();
-    for model in ["-ftls-model=global-dynamic", "-ftls-model=initial-exec"] {
-        let library = Library::load("late", model);
-        let new = Block::new();
-        let counter = library.counter;
-        for block in [&old, &new] {
-            for _ in 0..100 {
-                // SAFETY: the block's own counter.
-                block.run(|| unsafe { assert_eq!(ptr::replace(counter(), 42), 41) });
-                // SAFETY: as above.
-                block.run(|| unsafe { assert_eq!(*counter(), 42) });
-                block.end();
-                block.reset();
-            }
+fn a_block_is_a_detached_thread_to_libc() {
+    let block = Block::new();
+    block.run(|| {
+        // SAFETY: asks about the current thread, which is the block's.
+        unsafe {
+            let me = libc::pthread_self();
+            assert_eq!(libc::pthread_join(me, ptr::null_mut()), libc::EINVAL);
+            assert_eq!(libc::pthread_detach(me), libc::EINVAL);
+            assert_eq!(libc::pthread_kill(me, 0), 0);
         }
-    }
+    });
 }

@@ -76,6 +76,8 @@ impl Identity {
         };
         // SAFETY: the same place in the current thread's record.
         let inherited = |at: usize| unsafe { *((own + at) as *const usize) };
+        // SAFETY: the block is being made.
+        unsafe { self.record.give(tp) };
         write(header::SELF, tp);
         write(header::THREAD, tp);
         for at in header::INHERITED {

@@ -123,6 +123,10 @@ impl Exit {
         }
     }
 
+    pub(super) fn offset(self) -> usize {
+        self.offset
+    }
+
     /// Notes our place in the record of the block at `tp`.
     ///
     /// # Safety

@@ -28,7 +28,7 @@ struct VectorEntry {
 
 const UNALLOCATED: usize = usize::MAX;
 /// Where the header keeps the vector.
-const VECTOR: usize = 8;
+pub(super) const VECTOR: usize = 8;
 
 /// How to notice such libraries.
 #[derive(Clone, Copy, Debug)]

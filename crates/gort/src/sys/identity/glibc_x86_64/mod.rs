@@ -10,6 +10,7 @@
 //! | `destructors` | what runs at a goroutine's end |
 //! | `exits` | where pthread_exit goes |
 //! | `late` | thread-locals of libraries loaded after the start |
+//! | `record` | what else `pthread_create` writes into a thread's record |
 //! | `roster` | glibc's list of threads, and our blocks on it |
 //! | `setxid` | setuid and its family while goroutines run |
 //! | `reference` | what a fresh thread of glibc's own looks like: the measure for all of the above |
@@ -26,6 +27,7 @@ mod image;
 mod late;
 mod libc_words;
 mod malloc_words;
+mod record;
 mod reference;
 mod roster;
 mod self_check;
@@ -39,6 +41,7 @@ use image::Image;
 use late::Late;
 use libc_words::LibcWords;
 use malloc_words::MallocWords;
+use record::Record;
 use roster::Roster;
 use symbols::{Functions, Key, Offsets, Symbols};
 
@@ -56,6 +59,7 @@ pub(crate) struct Identity {
     exit: Exit,
     image: Image,
     late: Late,
+    record: Record,
     roster: Roster,
     words: LibcWords,
     malloc: Option<MallocWords>,
@@ -69,7 +73,7 @@ unsafe impl Sync for Identity {}
 
 /// Finds out how thread blocks are made here, and tries it.
 ///
-/// Takes less than a millisecond and starts five threads, at most two at a time, that are gone when it returns.
+/// Takes less than a millisecond and starts seven threads, at most two at a time, that are gone when it returns or end then.
 ///
 /// # Errors
 /// What is missing or not as expected. The process is unchanged then.
@@ -88,6 +92,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         Ok(words) => (Some(words), ""),
         Err(reason) => (None, reason),
     };
+    let record = Record::learn(&symbols.offsets, reference.exit)?;
     let roster = Roster::find(&symbols.offsets)?;
     let mut identity = Identity {
         functions: symbols.functions,
@@ -97,6 +102,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         exit: reference.exit,
         late: Late::new(symbols.modules, image.first_late_module()),
         image,
+        record,
         roster,
         words: reference.words,
         malloc,

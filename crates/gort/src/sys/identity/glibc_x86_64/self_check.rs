@@ -1,6 +1,6 @@
 //! One block, tried out on two threads before the first goroutine depends on it.
 //!
-//! 1. A block just made is compared, word by word, with what a fresh thread of glibc's own found (`reference`).
+//! 1. A block just made is compared, word by word, with what fresh threads of glibc's own found (`record`, `reference`).
 //! 2. Thread A makes it current and uses it: a thread-local, errno, a destructor, a pthread key. Thread B makes it current while A waits,
 //!    and must find all of it, at the same addresses; then it ends it, and both destructors must run once.
 //! 3. After a reset everything must be as new.
@@ -254,7 +254,10 @@ pub(super) fn run(identity: &mut Identity, fresh: &Fresh) -> Result<(), Unavaila
     let outcome = Scratch::new(identity).map_err(no_memory).and_then(|scratch| {
         // SAFETY: fresh memory of the right size and alignment; this is an OS thread.
         unsafe { identity.make(scratch.tp) }.map_err(no_memory)?;
-        let outcome = compare(identity, scratch.tp, fresh).and_then(|()| try_out(identity, scratch.tp, key));
+        // SAFETY: made just now.
+        let outcome = unsafe { identity.record.compare(scratch.tp, identity.offsets.record_bytes) }
+            .and_then(|()| compare(identity, scratch.tp, fresh))
+            .and_then(|()| try_out(identity, scratch.tp, key));
         // SAFETY: both threads have ended; nobody uses the block.
         unsafe { identity.discard(scratch.tp) };
         outcome
