@@ -25,6 +25,7 @@ const REPLACEMENTS: &[(&str, &str)] = &[
 /// What is replaced besides with `--goroutines`.
 const ON_GOROUTINES: &[(&str, &str)] = &[
     ("crossbeam_utils::thread::scope", "rival_tests::scope"),
+    ("::std::thread::spawn(", "gort::go("),
     ("thread::spawn(", "gort::go("),
     ("thread::sleep(", "gort::sleep("),
     ("thread::yield_now(", "gort::yield_now("),
@@ -49,9 +50,9 @@ const DEPENDENCIES: &str = "crossbeam-utils = \"0.8\"\nnum_cpus = \"1.13\"\nrand
 const SHIM: &str = "\
 //! Scoped goroutines with the signatures of crossbeam-utils' scoped threads.
 
-pub struct Scope<'a, 'scope, 'env>(&'a gort::Scope<'scope, 'env>);
+pub struct Scope<'scope, 'env>(&'scope gort::Scope<'scope, 'env>);
 
-impl<'a, 'scope, 'env> Scope<'a, 'scope, 'env> {
+impl<'scope, 'env> Scope<'scope, 'env> {
     pub fn spawn<F, T>(&self, f: F) -> gort::ScopedJoinHandle<'scope, T>
     where
         F: FnOnce(()) -> T + Send + 'scope,
@@ -63,7 +64,7 @@ impl<'a, 'scope, 'env> Scope<'a, 'scope, 'env> {
 
 pub fn scope<'env, F, R>(f: F) -> std::thread::Result<R>
 where
-    F: for<'a, 'scope> FnOnce(Scope<'a, 'scope, 'env>) -> R,
+    F: for<'scope> FnOnce(Scope<'scope, 'env>) -> R,
 {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| gort::scope(|s| f(Scope(s)))))
 }

@@ -9,6 +9,10 @@
 //! A receiving arm that wins has its value. A sending arm that wins has a turn (see `core`): the value's expression is evaluated after that, so
 //! what a losing arm would have sent has not been touched.
 //!
+//! **None can go on** is said only of a moment at which none could. A value may move from a channel that has not been looked at yet to one that
+//! has; so each channel counts its changes, and as long as there were any in between, all are looked at again. The counts only grow, hence
+//! equal sums are equal counts.
+//!
 //! Source: Go `select.go` for the order, crossbeam-channel `select.rs` for standing in one queue after the other.
 
 use super::core::{ArmEnd, FOR_EVER, Fail, NOT_AT_ALL, Turn};
@@ -62,6 +66,10 @@ pub trait Arm {
     /// When it can go on without anybody's doing.
     #[doc(hidden)]
     fn due_ns(&self) -> u64;
+
+    /// Another number than before if it may have been able to go on meanwhile.
+    #[doc(hidden)]
+    fn changes(&self) -> u32;
 }
 
 /// A node that is written when its arm enlists: most arms of a `select!` with `default` never do.
@@ -211,6 +219,13 @@ impl<T> Arm for RecvArm<'_, T> {
     fn due_ns(&self) -> u64 {
         self.receiver.flavor.due_ns()
     }
+
+    fn changes(&self) -> u32 {
+        match &self.receiver.flavor {
+            Flavor::Chan(chan) => chan.changes(),
+            _ => 0,
+        }
+    }
 }
 
 impl<T> fmt::Debug for RecvArm<'_, T> {
@@ -302,6 +317,10 @@ impl<T> Arm for SendArm<'_, T> {
     fn due_ns(&self) -> u64 {
         NEVER
     }
+
+    fn changes(&self) -> u32 {
+        self.sender.chan.changes()
+    }
 }
 
 impl<T> fmt::Debug for SendArm<'_, T> {
@@ -351,13 +370,20 @@ pub struct Manner {
 pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
     let caller = Caller::begin();
     let until_ns = limit.until_ns();
-    if until_ns == NOT_AT_ALL && arms.iter().all(|arm| !arm.is_worth_an_attempt()) {
+    // One arm alone is looked at in one moment anyway.
+    let changes =
+        || if arms.len() < 2 { 0 } else { arms.iter().fold(0, |sum: u32, arm| sum.wrapping_add(arm.changes())) };
+    if until_ns == NOT_AT_ALL {
         // What a loop with `default` finds most of the time.
-        return None;
+        let before = changes();
+        if arms.iter().all(|arm| !arm.is_worth_an_attempt()) && changes() == before {
+            return None;
+        }
     }
     let order = Order::new(arms.len(), manner.biased, caller.me);
     let order = order.as_slice();
     loop {
+        let before = changes();
         for &at in order {
             let arm = arms[usize::from(at)];
             if if manner.news { arm.is_ready() } else { arm.attempt(caller) } {
@@ -365,7 +391,10 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
             }
         }
         if until_ns == NOT_AT_ALL || until_ns != FOR_EVER && clock::now_ns() >= until_ns {
-            return None;
+            if changes() == before {
+                return None;
+            }
+            continue;
         }
         let won = wait(arms, order, until_ns, manner.news, caller);
         if won.is_some() {

@@ -42,8 +42,8 @@ use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// The value was handed over.
 const DELIVERED: u8 = 0;
@@ -55,9 +55,11 @@ const TURN: u8 = 2;
 const ABANDONED: u8 = 3;
 
 /// A receive may find something.
-const READABLE: u8 = 1;
+const READABLE: u32 = 1;
 /// A send may find room or a receiver.
-const WRITABLE: u8 = 2;
+const WRITABLE: u32 = 2;
+/// Counts the changes of those two.
+const CHANGE: u32 = 4;
 
 /// A wait without end, as a deadline.
 pub(super) const FOR_EVER: u64 = NEVER;
@@ -75,7 +77,7 @@ pub(super) enum Fail {
 /// See the module.
 pub(super) struct Chan<T> {
     inner: Lock<Inner<T>>,
-    hint: AtomicU8,
+    hint: AtomicU32,
     capacity: usize,
     senders: AtomicUsize,
     receivers: AtomicUsize,
@@ -88,7 +90,7 @@ struct Inner<T> {
     senders: WaitList,
     receivers: WaitList,
     closed: bool,
-    hint: u8,
+    hint: u32,
 }
 
 /// The right to hand one value over.
@@ -112,7 +114,7 @@ impl<T> Chan<T> {
                 closed: false,
                 hint,
             }),
-            hint: AtomicU8::new(hint),
+            hint: AtomicU32::new(hint),
             capacity,
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
@@ -145,26 +147,39 @@ impl<T> Chan<T> {
     fn publish(&self, inner: &mut Inner<T>) {
         let readable = inner.closed || !inner.ring.is_empty() || !inner.senders.is_empty();
         let writable = inner.closed || self.has_room(inner) || !inner.receivers.is_empty();
-        let hint = u8::from(readable) * READABLE + u8::from(writable) * WRITABLE;
-        if hint != inner.hint {
-            inner.hint = hint;
-            // Relaxed: whoever knows of the call that changed it has synchronised with that call.
-            self.hint.store(hint, Relaxed);
+        let hint = u32::from(readable) * READABLE + u32::from(writable) * WRITABLE;
+        if hint != inner.hint & (CHANGE - 1) {
+            inner.hint = (inner.hint & !(CHANGE - 1)).wrapping_add(CHANGE) | hint;
+            // Release: pairs with the Acquire in `hint`.
+            self.hint.store(inner.hint, Release);
         }
+    }
+
+    /// What may be possible.
+    #[inline]
+    fn hint(&self) -> u32 {
+        // Acquire: pairs with the Release in `publish`. Whoever sees here what somebody did sees in the other channels of its `select!` what
+        // that party had done there before. Whoever knows of a call has synchronised with it anyway.
+        self.hint.load(Acquire)
+    }
+
+    /// How often what may be possible has changed. An operation that failed has left the hint saying so; as long as this number stays, it would
+    /// fail again.
+    #[inline]
+    pub(super) fn changes(&self) -> u32 {
+        self.hint() / CHANGE
     }
 
     /// False: a receive finds nothing now.
     #[inline(always)]
     pub(super) fn seems_readable(&self) -> bool {
-        // Relaxed: see `publish`.
-        self.hint.load(Relaxed) & READABLE != 0
+        self.hint() & READABLE != 0
     }
 
     /// False: a send finds neither room nor a receiver now.
     #[inline(always)]
     pub(super) fn seems_writable(&self) -> bool {
-        // Relaxed: see `publish`.
-        self.hint.load(Relaxed) & WRITABLE != 0
+        self.hint() & WRITABLE != 0
     }
 
     /// Sends `value`, waiting until `until_ns`.

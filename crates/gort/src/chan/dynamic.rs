@@ -93,6 +93,9 @@ macro_rules! forward {
             fn due_ns(&self) -> u64 {
                 self.1.due_ns()
             }
+            fn changes(&self) -> u32 {
+                self.1.changes()
+            }
         }
     };
 }

@@ -229,6 +229,39 @@ fn values_that_come_while_a_select_begins_to_wait_keep_their_order() {
     }
 }
 
+/// While a value moves from one channel to the other, one of the two always has it: no look at both finds none.
+#[gort::test(procs = [1, 2, 4])]
+fn a_select_with_default_does_not_miss_a_value_that_moves() {
+    let count = rounds(50_000);
+    let (s1, r1) = unbounded();
+    let (s2, r2) = unbounded();
+    let (start, started) = bounded(0);
+    let (end, ended) = bounded(0);
+    let mover = gort::go({
+        let r1 = r1.clone();
+        move || {
+            for () in started {
+                s2.send(0).unwrap();
+                let _ = r1.try_recv();
+                end.send(()).unwrap();
+            }
+        }
+    });
+    for _ in 0..count {
+        s1.send(0).unwrap();
+        start.send(()).unwrap();
+        select! {
+            recv(r1) -> value => value.unwrap(),
+            recv(r2) -> value => value.unwrap(),
+            default => unreachable!("one of the two has a value"),
+        };
+        ended.recv().unwrap();
+        r1.try_iter().chain(r2.try_iter()).for_each(|_| ());
+    }
+    drop(start);
+    mover.join().unwrap();
+}
+
 /// Of several operations that can go on each is chosen about as often; `select_biased!` takes the first.
 #[gort::test(procs = [1, 2, 4])]
 fn the_choice_is_random_unless_it_is_biased() {
