@@ -15,6 +15,9 @@
 //! (`TimerWord`), so both cost a lock and allocate nothing. **Never early**: an entry that comes up only makes [`TimerCell::expire`] compare
 //! `due_ns` with the clock, under the lock; so a late look on behalf of a user of this cell that is long gone does nothing.
 //!
+//! The entry itself is pushed after the lock has been released, since a timer set's lock comes first. Whoever arms for a later time meanwhile
+//! relies on that push: it may be late by as long as the one who pushes does not run, which is what it costs that one, too.
+//!
 //! Cells are type-stable, as a heap entry may outlive its user: they are made in chunks that are never freed. A cell is used by those who hold a
 //! [`CellRef`] and by the heap, while it is armed; the last of them puts it on a free list. The list goes through the cells, so that the
 //! scheduler can do so.
@@ -294,4 +297,59 @@ fn give_back(cell: &'static TimerCell, home: u32) {
 /// The time `wait` from now, for a cell: never the words for "none" and "not armed".
 pub(crate) fn due_after(wait: Duration) -> u64 {
     clock::after(wait).clamp(1, NEVER - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    static DISCARDED: AtomicUsize = AtomicUsize::new(0);
+
+    fn dormant() -> (Dormant, &'static G) {
+        unsafe fn discard(_: &'static G) {
+            DISCARDED.fetch_add(1, SeqCst);
+        }
+        let g: &'static G = Box::leak(Box::new(G::new()));
+        (Dormant::new(g, discard), g)
+    }
+
+    #[test]
+    fn a_look_that_comes_too_early_or_after_the_end_starts_nothing() {
+        let (first, g) = dormant();
+        let share = CellRef::new(first);
+        let cell = share.cell();
+        let mut ready = GList::new();
+        assert_eq!(share.arm(100), Some((false, Some(100))));
+        assert_eq!(share.arm(200), Some((true, None)), "the entry that is there comes up first");
+        cell.expire(150, &mut ready);
+        assert!(ready.is_empty(), "early");
+        assert!(share.disarm() && !share.disarm());
+        cell.expire(300, &mut ready);
+        assert!(ready.is_empty(), "stopped");
+        assert!(share.arm(400).is_some());
+        // Whoever armed it has gone; the heap still knows it.
+        drop(share);
+        cell.expire(400, &mut ready);
+        assert!(ready.pop().is_some_and(|started| ptr::eq(started, g)));
+        cell.expire(500, &mut ready);
+        assert!(ready.is_empty(), "once");
+
+        // The cell is the next that is used, and a late look for its last user does nothing to this one.
+        let before = DISCARDED.load(SeqCst);
+        let second = CellRef::new(dormant().0);
+        assert!(ptr::eq(second.cell(), cell));
+        second.arm(1000);
+        cell.expire(600, &mut ready);
+        assert!(ready.is_empty() && second.is_dormant());
+        let other = second.clone();
+        assert!(second.discard() && !other.discard());
+        assert_eq!(DISCARDED.load(SeqCst), before + 1);
+        assert_eq!(other.arm(2000), None);
+        drop((second, other));
+        let stopped = CellRef::new(dormant().0);
+        assert!(ptr::eq(stopped.cell(), cell));
+        drop(stopped);
+        assert_eq!(DISCARDED.load(SeqCst), before + 2, "nobody could start it any more");
+    }
 }
