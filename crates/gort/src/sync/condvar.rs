@@ -8,6 +8,7 @@
 //!
 //! Whether anybody is in the queue is readable without its lock, so that notifying nobody costs a load.
 
+use super::crowd;
 use super::mutex::{Mutex, MutexGuard};
 use crate::g::{GList, WaitList, WaitReason, Waiter, Want};
 use crate::prim::lock::Lock;
@@ -249,9 +250,9 @@ impl Condvar {
     fn notify_waiters(&self, count: usize) {
         let mut ready = GList::new();
         let mut queue = self.queue.lock();
-        for _ in 0..count {
-            let Some(taken) = queue.take(&mut ready) else { break };
-            taken.finish(0, &mut ready);
+        let mut left = count;
+        while left > 0 && crowd::tell_one(&mut queue, &mut ready) {
+            left -= 1;
         }
         self.publish(&queue);
         drop(queue);

@@ -68,6 +68,11 @@ impl Gate {
         self.word.take(want)
     }
 
+    /// How many permits are free.
+    pub(super) fn free(&self) -> u32 {
+        self.word.free()
+    }
+
     /// Waits for permits. False: they did not come until `until_ns`.
     #[cold]
     pub(super) fn wait(&self, want: Want, until_ns: u64, reason: WaitReason, caller: Caller) -> bool {

@@ -1,7 +1,10 @@
 //! Locks and other meeting points, for goroutines and threads alike, with std's interfaces.
 //!
-//! [`Mutex`], [`RwLock`] and [`Condvar`] are std's, poisoning included: a program changes its `use` line. Whoever waits parks its goroutine, or
-//! blocks its thread, and both kinds may stand in one queue. What is free is taken without parking and without an allocation; waiting does not
+//! - [`Mutex`], [`RwLock`], [`Condvar`], [`Once`], [`OnceLock`], [`LazyLock`] and [`Barrier`] are std's, poisoning included: a program changes its
+//!   `use` line.
+//! - [`WaitGroup`], [`ErrGroup`] and [`Pool`] are Go's, [`Semaphore`] and [`Notify`] what Rust programs know by these names.
+//!
+//! Whoever waits parks its goroutine, or blocks its thread, and both kinds may stand in one queue. What is free is taken without parking and without an allocation; waiting does not
 //! allocate either.
 //!
 //! ```
@@ -21,12 +24,31 @@
 //! assert_eq!(*total.lock().unwrap(), 55);
 //! ```
 
+mod barrier;
 mod condvar;
+mod crowd;
+mod err_group;
 mod gate;
+mod lazy_lock;
 mod mutex;
+mod notify;
+mod once;
+mod once_lock;
 mod poison;
+mod pool;
 mod rwlock;
+mod semaphore;
+mod wait_group;
 
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
+pub use err_group::ErrGroup;
+pub use lazy_lock::LazyLock;
 pub use mutex::{Mutex, MutexGuard};
+pub use notify::Notify;
+pub use once::{Once, OnceState};
+pub use once_lock::OnceLock;
+pub use pool::Pool;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+pub use wait_group::WaitGroup;

@@ -1,8 +1,13 @@
 //! Locks, groups and the other meeting points.
 
 mod condvar;
+mod err_group;
+mod meeting;
 mod mutex;
+mod once;
+mod pool;
 mod rwlock;
+mod semaphore;
 
 use std::sync::Arc;
 

@@ -1,0 +1,118 @@
+//! Notify: a wake-up without a value. One is remembered if nobody waits for it.
+//!
+//! A mark and a queue under a lock: the mark is set only while the queue is empty, and a party waits only without it.
+
+use super::crowd;
+use crate::g::{GList, WaitList, WaitReason};
+use crate::prim::lock::Lock;
+use crate::sched;
+use crate::sys::clock;
+use crate::timer::NEVER;
+use crate::wait::Caller;
+use std::fmt;
+use std::time::Duration;
+
+/// Wakes those who wait, in order of arrival, without a lock or a condition around it.
+///
+/// [`notify_one`](Self::notify_one) with nobody there is remembered, once: the next [`wait`](Self::wait) returns immediately.
+///
+/// # Examples
+/// ```
+/// static CHANGED: gort::sync::Notify = gort::sync::Notify::new();
+///
+/// gort::go(|| CHANGED.notify_one());
+/// CHANGED.wait();
+/// ```
+pub struct Notify {
+    inner: Lock<Inner>,
+}
+
+struct Inner {
+    is_remembered: bool,
+    queue: WaitList,
+}
+
+impl Notify {
+    /// One without a notification.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { inner: Lock::new(Inner { is_remembered: false, queue: WaitList::new() }) }
+    }
+
+    /// Waits for a notification, and takes it.
+    ///
+    /// # Examples
+    /// See [`Notify`].
+    #[track_caller]
+    pub fn wait(&self) {
+        self.wait_until(NEVER, Caller::begin());
+    }
+
+    /// Waits for a notification for `timeout` at most. True: it came, and is taken. With none remembered, a timeout of zero returns false at once.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let changed = gort::sync::Notify::new();
+    /// changed.notify_one();
+    /// changed.notify_one();
+    /// assert!(changed.wait_timeout(Duration::ZERO));
+    /// assert!(!changed.wait_timeout(Duration::ZERO));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_until(clock::after(timeout), Caller::begin())
+    }
+
+    fn wait_until(&self, until_ns: u64, caller: Caller) -> bool {
+        let mut inner = self.inner.lock();
+        if std::mem::take(&mut inner.is_remembered) {
+            return true;
+        }
+        crowd::wait(&self.inner, inner, |inner| &mut inner.queue, until_ns, WaitReason::Notify, caller)
+    }
+
+    /// Wakes the one that has waited longest. If nobody waits it is remembered for the next; several are remembered as one.
+    ///
+    /// # Examples
+    /// See [`wait_timeout`](Self::wait_timeout).
+    pub fn notify_one(&self) {
+        let mut ready = GList::new();
+        let mut inner = self.inner.lock();
+        if !crowd::tell_one(&mut inner.queue, &mut ready) {
+            inner.is_remembered = true;
+        }
+        drop(inner);
+        sched::ready_list(&mut ready);
+    }
+
+    /// Wakes all who wait now. Nothing is remembered.
+    ///
+    /// # Examples
+    /// ```
+    /// let changed = gort::sync::Notify::new();
+    /// changed.notify_all();
+    /// assert!(!changed.wait_timeout(std::time::Duration::ZERO));
+    /// ```
+    pub fn notify_all(&self) {
+        let mut ready = GList::new();
+        let mut inner = self.inner.lock();
+        crowd::tell_all(&mut inner.queue, &mut ready);
+        drop(inner);
+        sched::ready_list(&mut ready);
+    }
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! A wait group, as Go's: a count, and those who wait until it is zero.
+//!
+//! Adding, and taking away what does not reach zero, is one compare-and-swap. The step to zero is made under the lock of the queue, as is the
+//! look of one that is about to wait: so nobody goes to wait between the two.
+
+use super::crowd;
+use crate::g::{GList, WaitList, WaitReason};
+use crate::prim::lock::Lock;
+use crate::sched;
+use crate::spawn::JoinHandle;
+use crate::sys::clock;
+use crate::timer::NEVER;
+use crate::wait::Caller;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::Duration;
+
+/// Waits for a number of things to be done, as Go's `sync.WaitGroup`.
+///
+/// A handle: clones stand for the same group, and cloning counts nothing. What was done before a [`done`](Self::done) is visible after the
+/// [`wait`](Self::wait) that it ends. The group can be used again when the wait is over.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// static SUM: AtomicU32 = AtomicU32::new(0);
+///
+/// let group = gort::sync::WaitGroup::new();
+/// for number in 1..=10 {
+///     group.go(move || SUM.fetch_add(number, Ordering::Relaxed));
+/// }
+/// group.wait();
+/// assert_eq!(SUM.load(Ordering::Relaxed), 55);
+/// ```
+#[derive(Clone)]
+pub struct WaitGroup {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    count: AtomicUsize,
+    queue: Lock<WaitList>,
+}
+
+impl WaitGroup {
+    /// A group with nothing to be done.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { inner: Arc::new(Inner { count: AtomicUsize::new(0), queue: Lock::new(WaitList::new()) }) }
+    }
+
+    /// `count` more things are to be done. To be called before the `wait` that is to wait for them, hence usually not by the goroutine that does
+    /// them.
+    ///
+    /// # Panics
+    /// If the count passes `isize::MAX`.
+    ///
+    /// # Examples
+    /// ```
+    /// let group = gort::sync::WaitGroup::new();
+    /// group.add(2);
+    /// group.done();
+    /// group.done();
+    /// group.wait();
+    /// ```
+    pub fn add(&self, count: usize) {
+        let is_sum = |now: usize| now.checked_add(count).filter(|sum| isize::try_from(*sum).is_ok());
+        // Relaxed: what adds is ordered by whatever starts the work; `done` synchronises.
+        let added = self.inner.count.fetch_update(Relaxed, Relaxed, is_sum);
+        assert!(added.is_ok(), "WaitGroup::add: the count is too large");
+    }
+
+    /// One thing is done. Wakes all who wait if it was the last.
+    ///
+    /// # Panics
+    /// If nothing was to be done.
+    ///
+    /// # Examples
+    /// See [`add`](Self::add).
+    pub fn done(&self) {
+        let count = &self.inner.count;
+        // Relaxed: the compare-and-swap decides.
+        let mut now = count.load(Relaxed);
+        while now > 1 {
+            // AcqRel: what was done before is passed on to the last one, and by it to those who wait. Relaxed on failure: we look again.
+            match count.compare_exchange_weak(now, now - 1, AcqRel, Relaxed) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
+        }
+        self.done_last();
+    }
+
+    /// Perhaps the last: under the lock.
+    fn done_last(&self) {
+        let mut ready = GList::new();
+        let mut queue = self.inner.queue.lock();
+        // AcqRel: as in `done`. Relaxed on failure: nothing is changed.
+        let before = self.inner.count.fetch_update(AcqRel, Relaxed, |now| now.checked_sub(1));
+        if before == Ok(1) {
+            crowd::tell_all(&mut queue, &mut ready);
+        }
+        drop(queue);
+        sched::ready_list(&mut ready);
+        assert!(before.is_ok(), "WaitGroup::done: more is done than was added");
+    }
+
+    /// Waits until nothing is to be done.
+    ///
+    /// # Examples
+    /// See [`WaitGroup`].
+    #[track_caller]
+    pub fn wait(&self) {
+        self.wait_until(NEVER, Caller::begin());
+    }
+
+    /// Waits until nothing is to be done, for `timeout` at most. True: nothing is.
+    ///
+    /// # Examples
+    /// ```
+    /// let group = gort::sync::WaitGroup::new();
+    /// group.add(1);
+    /// assert!(!group.wait_timeout(std::time::Duration::from_millis(1)));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_until(clock::after(timeout), Caller::begin())
+    }
+
+    fn wait_until(&self, until_ns: u64, caller: Caller) -> bool {
+        let inner = &*self.inner;
+        // Acquire: pairs with `done`, whose writes are to be seen.
+        if inner.count.load(Acquire) == 0 {
+            return true;
+        }
+        let queue = inner.queue.lock();
+        // Acquire: as above.
+        if inner.count.load(Acquire) == 0 {
+            return true;
+        }
+        crowd::wait(&inner.queue, queue, |queue| queue, until_ns, WaitReason::WaitGroup, caller)
+    }
+
+    /// Starts a goroutine that counts as one thing until it ends, also if by a panic.
+    ///
+    /// # Panics
+    /// As [`gort::go`](crate::go).
+    ///
+    /// # Examples
+    /// See [`WaitGroup`].
+    #[track_caller]
+    pub fn go<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        struct Counted(WaitGroup);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.done();
+            }
+        }
+        self.add(1);
+        let counted = Counted(self.clone());
+        crate::go(move || {
+            // Dropped last, after what `f` has captured.
+            let _counted = counted;
+            f()
+        })
+    }
+}
+
+impl Default for WaitGroup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WaitGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Relaxed: a picture.
+        f.debug_struct("WaitGroup").field("count", &self.inner.count.load(Relaxed)).finish()
+    }
+}
