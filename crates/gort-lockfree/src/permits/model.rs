@@ -2,10 +2,12 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 use std::collections::VecDeque;
+// Not loom's: dropping one while a deadlock that loom found unwinds would abort the process.
+use std::sync::Arc;
 
 use super::{Permits, Want};
 use crate::atomics::AtomicU32;
-use crate::model::{Arc, Condvar, Mutex, check, thread};
+use crate::model::{Condvar, Mutex, check, thread};
 
 /// What the queue tells a party.
 #[derive(Clone, Copy, PartialEq)]
