@@ -47,6 +47,26 @@
 /// }
 /// assert_eq!(r1.len() + r2.len(), 1);
 /// ```
+///
+/// What does not compile: a second `default`, and an operation without a place for its result.
+/// ```compile_fail
+/// gort::select! {
+///     default => (),
+///     default => (),
+/// }
+/// ```
+/// ```compile_fail
+/// let (_s, r) = gort::chan::bounded::<u8>(0);
+/// gort::select! {
+///     recv(r) => (),
+/// }
+/// ```
+/// ```compile_fail
+/// let (s, _r) = gort::chan::bounded::<u8>(0);
+/// gort::select! {
+///     send(s, 1) => (),
+/// }
+/// ```
 #[macro_export]
 macro_rules! select {
     ($($arms:tt)*) => { $crate::__select!(@read false () () $($arms)*) };
