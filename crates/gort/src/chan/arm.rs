@@ -15,7 +15,8 @@
 //!
 //! Source: Go `select.go` for the order, crossbeam-channel `select.rs` for standing in one queue after the other.
 
-use super::core::{ArmEnd, FOR_EVER, Fail, NOT_AT_ALL, Turn};
+use super::core::{FOR_EVER, Fail, NOT_AT_ALL, Turn};
+use super::enlist::ArmEnd;
 use super::error::{RecvError, SendError};
 use super::flavor::Flavor;
 use super::{Receiver, Sender};

@@ -37,7 +37,6 @@ use crate::prim::lock::Lock;
 use crate::sched;
 use crate::timer::NEVER;
 use crate::wait::{Caller, Wait};
-use gort_lockfree::claim::Claim;
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -46,13 +45,13 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// The value was handed over.
-const DELIVERED: u8 = 0;
+pub(super) const DELIVERED: u8 = 0;
 /// The channel was closed.
-const CLOSED: u8 = 1;
+pub(super) const CLOSED: u8 = 1;
 /// It is the waiter's turn to make its value.
-const TURN: u8 = 2;
+pub(super) const TURN: u8 = 2;
 /// Who was to make the value has not.
-const ABANDONED: u8 = 3;
+pub(super) const ABANDONED: u8 = 3;
 
 /// A receive may find something.
 const READABLE: u32 = 1;
@@ -76,20 +75,20 @@ pub(super) enum Fail {
 
 /// See the module.
 pub(super) struct Chan<T> {
-    inner: Lock<Inner<T>>,
+    pub(super) inner: Lock<Inner<T>>,
     hint: AtomicU32,
     capacity: usize,
     senders: AtomicUsize,
     receivers: AtomicUsize,
 }
 
-struct Inner<T> {
-    ring: VecDeque<T>,
+pub(super) struct Inner<T> {
+    pub(super) ring: VecDeque<T>,
     /// Places of the ring that senders have a turn for.
     reserved: usize,
-    senders: WaitList,
-    receivers: WaitList,
-    closed: bool,
+    pub(super) senders: WaitList,
+    pub(super) receivers: WaitList,
+    pub(super) closed: bool,
     hint: u32,
 }
 
@@ -138,13 +137,13 @@ impl<T> Chan<T> {
         ptr::from_ref(self) as usize
     }
 
-    fn has_room(&self, inner: &Inner<T>) -> bool {
+    pub(super) fn has_room(&self, inner: &Inner<T>) -> bool {
         inner.ring.len() + inner.reserved < self.capacity
     }
 
     /// Brings the hint up to date. Under the lock.
     #[inline]
-    fn publish(&self, inner: &mut Inner<T>) {
+    pub(super) fn publish(&self, inner: &mut Inner<T>) {
         let readable = inner.closed || !inner.ring.is_empty() || !inner.senders.is_empty();
         let writable = inner.closed || self.has_room(inner) || !inner.receivers.is_empty();
         let hint = u32::from(readable) * READABLE + u32::from(writable) * WRITABLE;
@@ -462,100 +461,6 @@ impl<T> Chan<T> {
             self.end(true);
         }
     }
-
-    /// Puts an arm of a `select!` into the queue of receivers, unless something can be received already: then it returns true.
-    ///
-    /// Both in one breath: a receiver that stood in the queue beside a value in the ring would be given a later one.
-    ///
-    /// # Safety
-    /// As [`WaitList::push`]; and the slot is a `MaybeUninit<T>`, unless the node wants news.
-    pub(super) unsafe fn enlist_receiver(&self, node: &Waiter, claim: &Claim) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.closed || !inner.ring.is_empty() || inner.senders.has_other(claim) {
-            return true;
-        }
-        let mut ready = GList::new();
-        // SAFETY: the caller's promise.
-        unsafe { inner.receivers.push(node) };
-        if node.want() != Want::News {
-            inner.senders.tell(&mut ready);
-        }
-        self.publish(&mut inner);
-        drop(inner);
-        sched::ready_list(&mut ready);
-        false
-    }
-
-    /// Puts an arm of a `select!` into the queue of senders, unless something can be sent already: then it returns true.
-    ///
-    /// # Safety
-    /// As [`WaitList::push`]; and the slot is a `Cell<Option<Turn>>`, unless the node wants news.
-    pub(super) unsafe fn enlist_sender(&self, node: &Waiter, claim: &Claim) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.closed || self.has_room(&inner) || inner.receivers.has_other(claim) {
-            return true;
-        }
-        let mut ready = GList::new();
-        // SAFETY: the caller's promise.
-        unsafe { inner.senders.push(node) };
-        if node.want() != Want::News {
-            inner.receivers.tell(&mut ready);
-        }
-        self.publish(&mut inner);
-        drop(inner);
-        sched::ready_list(&mut ready);
-        false
-    }
-
-    /// True if a receive could go on now.
-    pub(super) fn is_readable(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.closed || !inner.ring.is_empty() || inner.senders.has_other(&NOBODY)
-    }
-
-    /// True if a send could go on now.
-    pub(super) fn is_writable(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.closed || self.has_room(&inner) || inner.receivers.has_other(&NOBODY)
-    }
-
-    /// Takes an arm's node out again, if it still is in.
-    pub(super) fn delist_receiver(&self, node: &Waiter) {
-        let mut inner = self.inner.lock();
-        inner.receivers.remove(node);
-        self.publish(&mut inner);
-    }
-
-    /// As [`Chan::delist_receiver`].
-    pub(super) fn delist_sender(&self, node: &Waiter) {
-        let mut inner = self.inner.lock();
-        inner.senders.remove(node);
-        self.publish(&mut inner);
-    }
-}
-
-/// The claim of nobody in particular.
-static NOBODY: Claim = Claim::new();
-
-/// What an arm's wait came to, as far as the channel is concerned.
-pub(super) enum ArmEnd {
-    Delivered,
-    Closed,
-    Turn,
-    Abandoned,
-    Told,
-}
-
-impl ArmEnd {
-    pub(super) fn of(outcome: u8) -> Self {
-        match outcome {
-            DELIVERED => Self::Delivered,
-            CLOSED => Self::Closed,
-            TURN => Self::Turn,
-            ABANDONED => Self::Abandoned,
-            _ => Self::Told,
-        }
-    }
 }
 
 /// Puts `value` into a receiver's slot and ends its wait.
@@ -591,53 +496,5 @@ fn count_up(count: &AtomicUsize) {
     // Relaxed: who adds has one already. As in `Arc`, a count that could wrap ends the process.
     if count.fetch_add(1, Relaxed) > isize::MAX as usize {
         std::process::abort();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gort_lockfree::claim::State;
-
-    /// A select that looked before a value came, and joins the queue after: the next value must not overtake it.
-    #[test]
-    fn a_receiver_does_not_join_the_queue_beside_a_value() {
-        let chan = Chan::new(2);
-        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Err(Fail::Late));
-        chan.send(1, NOT_AT_ALL, Caller::begin()).unwrap();
-        let (claim, node, mut slot) = (Claim::new(), Waiter::new(), MaybeUninit::<i32>::uninit());
-        node.set(Caller::begin().me, &claim, 0, Want::Value, slot.as_mut_ptr().cast());
-        // SAFETY: delisted below, and all stay until then.
-        assert!(unsafe { chan.enlist_receiver(&node, &claim) });
-        chan.send(2, NOT_AT_ALL, Caller::begin()).unwrap();
-        assert_eq!(claim.state(), State::Waiting);
-        chan.delist_receiver(&node);
-        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Ok(1));
-        assert_eq!(chan.recv(NOT_AT_ALL, Caller::begin()), Ok(2));
-    }
-
-    /// Those that only look do not tell each other.
-    #[test]
-    fn news_are_not_told_by_those_who_wait_for_news() {
-        let chan = Chan::<i32>::new(0);
-        let me = Caller::begin().me;
-        let (claims, nodes) =
-            ([Claim::new(), Claim::new(), Claim::new()], [Waiter::new(), Waiter::new(), Waiter::new()]);
-        let mut turn = std::cell::Cell::new(None::<Turn>);
-        nodes[0].set(me, &claims[0], 0, Want::News, ptr::null_mut());
-        nodes[1].set(me, &claims[1], 0, Want::News, ptr::null_mut());
-        nodes[2].set(me, &claims[2], 0, Want::Turn, (&raw mut turn).cast());
-        // SAFETY: delisted below, and all stay until then.
-        unsafe {
-            assert!(!chan.enlist_receiver(&nodes[0], &claims[0]));
-            assert!(!chan.enlist_sender(&nodes[1], &claims[1]));
-            assert_eq!(claims[0].state(), State::Waiting);
-            assert!(!chan.enlist_sender(&nodes[2], &claims[2]));
-        }
-        assert!(matches!(claims[0].state(), State::Done { .. }), "a sender has come");
-        assert_eq!(claims[1].state(), State::Waiting);
-        chan.delist_receiver(&nodes[0]);
-        chan.delist_sender(&nodes[1]);
-        chan.delist_sender(&nodes[2]);
     }
 }

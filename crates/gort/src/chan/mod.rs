@@ -29,6 +29,7 @@ mod arm;
 mod core;
 mod ctx;
 mod dynamic;
+mod enlist;
 mod error;
 mod flavor;
 mod iter;
