@@ -162,7 +162,7 @@ fn a_turn_that_is_not_used_goes_to_the_next() {
 /// Two `select!`s that meet on a channel, each also looking elsewhere: exactly one operation on either side.
 #[gort::test(procs = [1, 2, 4])]
 fn two_selects_meet_and_exactly_one_operation_happens() {
-    let count = rounds(100_000);
+    let count = rounds(20_000);
     let (s1, r1) = bounded::<usize>(0);
     let (s2, r2) = bounded::<usize>(0);
     let run = |s: Sender<usize>, r: Receiver<usize>| {
