@@ -42,8 +42,8 @@ fn a_goroutine_for_each_processor_selects_on_one_ticker() {
     });
 }
 
-/// Pairs of arm and cancel that `procs` goroutines do within `time`, with 32 768 timers pending for each.
-fn pairs_within(procs: usize, time: Duration) -> u64 {
+/// What a pair of arm and cancel costs in nanoseconds of CPU, with `procs` goroutines at it for `time` and 32 768 timers pending for each.
+fn cost_of_a_pair(procs: usize, time: Duration) -> u128 {
     let pending: Vec<_> = (0..32_768 * procs)
         .map(|n| after_func(Duration::from_secs(3600) + Duration::from_micros(n as u64 * 7919 % 100_000_000), || ()))
         .collect();
@@ -68,21 +68,27 @@ fn pairs_within(procs: usize, time: Duration) -> u64 {
             over.store(true, Relaxed);
         });
     });
-    let pairs = total.into_inner();
-    println!("TM-12: {procs} procs, {} ns of CPU each", (cpu_time() - start_cpu).as_nanos() / u128::from(pairs.max(1)));
-    drop(pending);
-    pairs
+    let cost = (cpu_time() - start_cpu).as_nanos() / u128::from(total.into_inner().max(1));
+    assert!(pending.iter().all(|call| call.stop()), "none of those that are pending is lost");
+    cost
 }
 
-/// TM-12. The ratio is asserted where the processors are the test's own; here only that it works, and the numbers are printed.
-#[gort::test(procs = [1, 2])]
+/// TM-12, in CPU time: what the processors do to each other shows there, and what else the machine does not.
+#[gort::test(procs = [2, 4])]
 fn arming_and_cancelling_scales_with_the_processors() {
     let time = if cfg!(debug_assertions) { ms(200) } else { ms(2000) };
     let procs = gort::runtime::max_procs();
-    let pairs = pairs_within(procs, time);
-    let ns = time.as_nanos() as f64 * procs as f64 / pairs as f64;
-    println!("TM-12: {procs} procs, {pairs} pairs of after_func and stop, {ns:.0} ns each");
-    assert!(pairs > 0);
+    let mut tries = 0;
+    loop {
+        let (alone, together) = (cost_of_a_pair(1, time), cost_of_a_pair(procs, time));
+        println!("TM-12: after_func and stop cost {alone} ns of CPU alone, {together} ns with {procs} at it");
+        // 0.6 of the throughput is 1 / 0.6 of the time.
+        if cfg!(debug_assertions) || together * 6 <= alone * 10 {
+            return;
+        }
+        tries += 1;
+        assert!(tries < 3, "{together} ns together, {alone} ns alone");
+    }
 }
 
 /// What the process has used: on a machine that is shared, the number that says something.
@@ -126,5 +132,5 @@ fn the_cost_of_arm_and_cancel_is_printed() {
         s.send(n).unwrap();
         r.recv_timeout(Duration::from_secs(3600)).unwrap();
     });
-    drop(pending);
+    assert!(pending.iter().all(|call| call.stop()), "none of those that are pending is lost");
 }
