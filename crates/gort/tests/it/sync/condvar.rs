@@ -92,7 +92,7 @@ fn notify_all_wakes_everyone_once_per_round() {
 /// SY-07 for condition variables: 1e5 hand-overs round a ring of goroutines and threads.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn goroutines_and_threads_hand_the_turn_round() {
-    let turns = rounds(100_000) / 10;
+    let turns = rounds(100_000);
     let shared = shared(0_usize);
     let theirs = shared.clone();
     mixed(4, move |index| {

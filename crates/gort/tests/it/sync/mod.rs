@@ -10,6 +10,7 @@ mod rwlock;
 mod semaphore;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs `count` bodies at once, half of them on goroutines and half on plain threads, and waits for all.
 fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
@@ -37,7 +38,21 @@ fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
 
 /// Waits until `count` goroutines or threads wait for `reason`. A dump is a big thing to take: a pause between two.
 fn wait_for_waiters(count: usize, reason: &str) {
-    while gort::runtime::dump().to_string().matches(reason).count() < count {
-        gort::sleep(std::time::Duration::from_micros(200));
+    while !are_waiting(count, reason) {
+        gort::sleep(Duration::from_micros(200));
+    }
+}
+
+fn are_waiting(count: usize, reason: &str) -> bool {
+    gort::runtime::dump().to_string().matches(reason).count() >= count
+}
+
+/// The case of a waiter whose limit passes while it is looked at: `attempt` gets the limit, and returns false if the waiter had left before it
+/// was seen (on a busy machine). Then the limit is doubled, up to ten seconds.
+fn with_longer_and_longer_limit(attempt: impl Fn(Duration) -> bool) {
+    let mut limit = Duration::from_millis(20);
+    while !attempt(limit) {
+        limit *= 2;
+        assert!(limit < Duration::from_secs(10), "the waiter was never seen");
     }
 }

@@ -17,7 +17,7 @@ fn it_runs_once_and_all_return_after_it() {
     for _ in 0..rounds(200) {
         let shared = Arc::new((Once::new(), AtomicUsize::new(0)));
         let theirs = shared.clone();
-        mixed(4, move |_| {
+        mixed(10, move |_| {
             theirs.0.call_once(|| {
                 gort::yield_now();
                 // Relaxed, and two steps: the `Once` must have ordered them.

@@ -37,7 +37,7 @@ fn nothing_that_was_put_is_leaked() {
 /// SY-09, stress. Ten goroutines, 1e6 times: never one item with two holders.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn no_item_has_two_holders() {
-    let each = rounds(1_000_000) / 4;
+    let each = rounds(1_000_000);
     let pool = Arc::new(Pool::new(|| Box::new(AtomicUsize::new(0))));
     let goroutines: Vec<_> = (0..10)
         .map(|index| {

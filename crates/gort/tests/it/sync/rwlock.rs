@@ -1,6 +1,6 @@
 //! The read-write lock: exclusion, who waits for whom, poison, deadlines.
 
-use super::{mixed, wait_for_waiters};
+use super::{are_waiting, mixed, wait_for_waiters, with_longer_and_longer_limit};
 use crate::support::rounds;
 use gort::sync::RwLock;
 use std::sync::atomic::AtomicUsize;
@@ -121,14 +121,23 @@ fn a_writer_is_not_starved_by_readers() {
 fn readers_behind_a_writer_that_gives_up_are_let_in() {
     let lock = Arc::new(RwLock::new(0));
     let reading = lock.read().unwrap();
-    let theirs = lock.clone();
-    let started = Instant::now();
-    let impatient = gort::go(move || theirs.write_timeout(Duration::from_millis(20)).is_err());
-    wait_for_waiters(1, WRITER);
-    let theirs = lock.clone();
-    let behind = gort::go(move || *theirs.read().unwrap());
-    assert!(impatient.join().unwrap() && started.elapsed() >= Duration::from_millis(20));
-    assert_eq!(behind.join().unwrap(), 0, "while the first reader still reads");
+    with_longer_and_longer_limit(|limit| {
+        let theirs = lock.clone();
+        let started = Instant::now();
+        let impatient = gort::go(move || theirs.write_timeout(limit).is_err());
+        while !are_waiting(1, WRITER) && !impatient.is_finished() {
+            gort::yield_now();
+        }
+        let theirs = lock.clone();
+        let behind = gort::go(move || *theirs.read().unwrap());
+        while !are_waiting(1, READER) && !impatient.is_finished() {
+            gort::yield_now();
+        }
+        let was_seen = !impatient.is_finished();
+        assert!(impatient.join().unwrap() && started.elapsed() >= limit);
+        assert_eq!(behind.join().unwrap(), 0, "while the first reader still reads");
+        was_seen
+    });
     assert!(lock.try_read().is_ok());
     drop(reading);
 }

@@ -1,6 +1,6 @@
 //! The semaphore: weights, turns, and permits that go on if a waiter leaves.
 
-use super::{mixed, wait_for_waiters};
+use super::{are_waiting, mixed, wait_for_waiters, with_longer_and_longer_limit};
 use crate::support::rounds;
 use gort::sync::Semaphore;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -89,14 +89,24 @@ fn releasing_more_than_is_held_panics() {
 fn a_large_request_keeps_its_turn_and_leaves_without_a_trace() {
     let semaphore = Arc::new(Semaphore::new(3));
     let held = semaphore.acquire(2);
-    let theirs = semaphore.clone();
-    let large = gort::go(move || theirs.acquire_timeout(3, Duration::from_millis(20)).is_some());
-    wait_for_waiters(1, WAITS);
-    assert!(semaphore.try_acquire(1).is_none(), "one is free, but somebody waits");
-    let theirs = semaphore.clone();
-    let small = gort::go(move || drop(theirs.acquire(1)));
-    assert!(!large.join().unwrap());
-    small.join().unwrap();
+    with_longer_and_longer_limit(|limit| {
+        let theirs = semaphore.clone();
+        let large = gort::go(move || theirs.acquire_timeout(3, limit).is_some());
+        while !are_waiting(1, WAITS) && !large.is_finished() {
+            gort::yield_now();
+        }
+        let passed = semaphore.try_acquire(1).is_some();
+        let theirs = semaphore.clone();
+        let small = gort::go(move || drop(theirs.acquire(1)));
+        while !are_waiting(2, WAITS) && !large.is_finished() {
+            gort::yield_now();
+        }
+        let was_seen = !large.is_finished();
+        assert!(!large.join().unwrap());
+        small.join().unwrap();
+        assert!(!(was_seen && passed), "one is free, but somebody waits");
+        was_seen
+    });
     let theirs = semaphore.clone();
     let large = gort::go(move || theirs.acquire_timeout(3, Duration::MAX).is_some());
     wait_for_waiters(1, WAITS);
