@@ -19,6 +19,7 @@ use super::super::{Unavailable, thread_pointer};
 use super::block::header;
 use super::exits::Exit;
 use super::late::VECTOR;
+use super::reference::nap;
 use super::symbols::{Offsets, offset};
 use crate::sys::stackmem::{self, PAGE};
 use crate::sys::thread::gettid;
@@ -144,10 +145,9 @@ impl Glimpse {
         let gone = loop {
             // SAFETY: asks; signal 0 is none.
             match unsafe { raw::syscall3(libc::SYS_tgkill, process, thread, 0) } {
-                // SAFETY: changes nothing.
-                Ok(_) => unsafe { raw::syscall0(libc::SYS_sched_yield) }.ok(),
+                Ok(_) => nap(),
                 Err(errno) => break errno == raw::Errno(libc::ESRCH),
-            };
+            }
         };
         if gone {
             stackmem::release(base, bytes);

@@ -12,10 +12,12 @@ use super::libc_words::LibcWords;
 use super::malloc_words::MallocWords;
 use super::symbols::{KEYS_PER_BLOCK, KeyValue, ROBUST_HEAD_AFTER_TID, ROBUST_PREV_AFTER_TID, Symbols};
 use crate::sys::thread::gettid;
+use crate::sys::{clock, futex};
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::AtomicU32;
 
 /// The thread as it found itself.
 #[derive(Debug)]
@@ -89,6 +91,13 @@ pub(super) fn start_bare(
 pub(super) fn join_bare(thread: libc::pthread_t) {
     // SAFETY: a thread from `start_bare`, joined once.
     unsafe { libc::pthread_join(thread, ptr::null_mut()) };
+}
+
+/// Sleeps a moment between two looks at something that tells nobody when it changes. (Yielding instead costs milliseconds on a busy machine.)
+pub(super) fn nap() {
+    const NAP_NS: u64 = 20_000;
+    let never = AtomicU32::new(0);
+    futex::wait(&never, 0, Some(clock::now_ns() + NAP_NS));
 }
 
 /// Starts the thread and takes its measure.

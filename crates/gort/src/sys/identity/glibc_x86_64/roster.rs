@@ -25,9 +25,9 @@
 //! (too late, the library's code may run before).
 
 use super::super::{Unavailable, thread_pointer};
-use super::reference::{join_bare, on_bare_thread, start_bare};
+use super::reference::{join_bare, nap, on_bare_thread, start_bare};
 use super::symbols::{Offsets, need, offset, size};
-use crate::sys::{futex, raw};
+use crate::sys::futex;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{
@@ -208,18 +208,14 @@ extern "C" fn nothing(_: *mut c_void) -> *mut c_void {
 /// Takes the lock and keeps it until somebody waits for it, or until it is clear that nobody will.
 extern "C" fn hold(argument: *mut c_void) -> *mut c_void {
     /// Other threads of the program may be at it; a word that is no lock may never have the value.
-    const TRIES: usize = 1 << 20;
+    const TRIES: usize = 100_000;
     // SAFETY: `try_lock` passes this and waits.
     let trial = unsafe { &*argument.cast::<Trial>() };
-    let pause = || {
-        // SAFETY: changes nothing.
-        unsafe { raw::syscall0(libc::SYS_sched_yield) }.ok();
-    };
     let taken = (0..TRIES).any(|_| {
         // Acquire: as in `locked`. If it is another word: 0 became 1, and becomes 0 again at once.
         let taken = trial.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok();
         if !taken {
-            pause();
+            nap();
         }
         taken
     });
@@ -229,7 +225,7 @@ extern "C" fn hold(argument: *mut c_void) -> *mut c_void {
     if taken {
         // Relaxed: only the value counts. Acquire: pairs with the Release in `try_lock`.
         while trial.word.load(Relaxed) != WAITED_FOR && !trial.over.load(Acquire) {
-            pause();
+            nap();
         }
         // Relaxed: read after a join.
         trial.seen.store(trial.word.load(Relaxed) == WAITED_FOR, Relaxed);
