@@ -130,6 +130,7 @@ pub(crate) fn yield_now(g: &'static G) {
     let tick = p.tick.get();
     let looks_around = tick.is_multiple_of(super::p::FAIRNESS)
         || tick.is_multiple_of(super::p::TIMER_TICKS) && run::has_timers(p)
+        || global::has_work()
         || perturb::is_on()
         || p.is_retired();
     if !looks_around && p.queue.is_empty() {
