@@ -30,8 +30,7 @@
 //! - [`chan`], [`select!`]: channels as in Go, with crossbeam's names.
 //! - [`time`]: timers, tickers, functions called later; nothing is ever early.
 //! - [`context`]: cancellation and deadlines, also for calls deep inside a library that knows nothing of them.
-//! - [`sync`]: std's locks, and what std lacks, that park goroutines. [`time`]: timers, tickers, intervals.
-//! - [`context`]: cancellation and deadlines, also for code that knows nothing of them.
+//! - [`sync`]: std's locks, and what std lacks, that park goroutines.
 //! - [`net`]: TCP with std's types and methods, plus deadlines.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
 //! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
