@@ -233,3 +233,33 @@ extern "C" fn hold(argument: *mut c_void) -> *mut c_void {
     }
     ptr::null_mut()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::identity::tests::{Block, identity};
+
+    #[test]
+    fn the_list_is_found_while_threads_and_blocks_come_and_go() {
+        let over = AtomicBool::new(false);
+        let offsets = &identity().offsets;
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let over = &over;
+                scope.spawn(move || {
+                    while !over.load(Relaxed) {
+                        if n % 2 == 0 {
+                            std::thread::spawn(|| ()).join().unwrap();
+                        } else {
+                            drop((Block::new(), Block::new()));
+                        }
+                    }
+                });
+            }
+            let found: Vec<_> = (0..300).map(|_| Roster::find(offsets).map(|_| ())).collect();
+            over.store(true, Relaxed);
+            let wrong: Vec<_> = found.into_iter().filter_map(Result::err).collect();
+            assert!(wrong.is_empty(), "{wrong:?}");
+        });
+    }
+}
