@@ -72,6 +72,8 @@ pub(crate) const LOCKED: u8 = 2;
 pub(crate) const ABORT_ON_PANIC: u8 = 4;
 /// The body holds a panic's payload instead of a result.
 pub(crate) const PANICKED: u8 = 8;
+/// It could not have a stack before, and tries again (`sched::stackless`).
+pub(crate) const TRIES_AGAIN: u8 = 16;
 
 /// Runs a goroutine's closure, keeps the result, and returns what is to be called after the thread-local destructors.
 pub(crate) type Entry = unsafe fn(&'static G) -> Finish;
@@ -222,7 +224,7 @@ impl G {
         self.flags.load(Relaxed) & flag != 0
     }
 
-    /// Sets or clears a flag; only the goroutine itself does so.
+    /// Sets or clears a flag; only the goroutine itself does so, or whoever has it before its first run.
     pub(crate) fn put(&self, flag: u8, on: bool) {
         let flags = self.flags.load(Relaxed);
         self.flags.store(if on { flags | flag } else { flags & !flag }, Relaxed);

@@ -18,7 +18,7 @@
 use super::m::{Action, M};
 use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::{SCHED, fixed};
-use crate::g::record::LOCKED;
+use crate::g::record::{LOCKED, TRIES_AGAIN};
 use crate::g::{G, Status};
 use crate::stack::control;
 use crate::stack::slab::{self, Stack};
@@ -238,6 +238,9 @@ fn class_of(g: &'static G) -> u8 {
 /// `stack` belongs to the caller and its block is in its initial state.
 #[inline(always)]
 pub(super) unsafe fn install(g: &'static G, stack: Stack) {
+    if g.has(TRIES_AGAIN) {
+        super::stackless::has_stack(g);
+    }
     stack.footer().set_goroutine(ptr::from_ref(g).cast());
     g.tp.set(stack.tp());
     // SAFETY: the frames below the block are ours and unused.

@@ -9,6 +9,7 @@
 //! only if it had the same; one request for a gigabyte under `ulimit -v` would have kept every other spawn from succeeding.
 
 use super::{M, fixed, idle, run};
+use crate::g::record::TRIES_AGAIN;
 use crate::g::{G, GList, Status};
 use crate::prim::lock::Lock;
 use crate::stack::slab::{self, Stack};
@@ -19,8 +20,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 static WAITING: Lock<GList> = Lock::new(GList::new());
-/// Somebody waits: ends must look, spawns must refuse.
+/// Somebody waits, or tries again and may have to wait: ends must look, spawns must refuse.
 static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+/// How many try again. Under the lock of `WAITING`.
+static TRYING: AtomicUsize = AtomicUsize::new(0);
 /// What the last attempt met.
 static WHY: Lock<Option<Arc<str>>> = Lock::new(None);
 /// How many of them the next retry lets go: one after a failure, twice as many as before after a success.
@@ -45,11 +48,25 @@ pub(super) fn wait_for_stack(g: &'static G, error: &io::Error) {
     }
     g.set_status(Status::Runnable);
     let mut waiting = WAITING.lock();
+    if g.has(TRIES_AGAIN) {
+        g.put(TRIES_AGAIN, false);
+        TRYING.fetch_sub(1, Relaxed);
+    }
     waiting.push(g);
     // Relaxed: under the lock.
     TRIES.store(1, Relaxed);
     // Release: pairs with the Acquire in `is_exhausted`.
     EXHAUSTED.store(true, Release);
+}
+
+/// `g` has got a stack, at its second try or later. Runs under the scheduler's rules.
+#[cold]
+pub(super) fn has_stack(g: &'static G) {
+    let waiting = WAITING.lock();
+    g.put(TRIES_AGAIN, false);
+    // Relaxed, both: under the lock; a late reader of EXHAUSTED refuses or looks once more.
+    let left = TRYING.fetch_sub(1, Relaxed) - 1;
+    EXHAUSTED.store(left > 0 || !waiting.is_empty(), Relaxed);
 }
 
 /// True while goroutines wait for stacks.
@@ -77,15 +94,17 @@ pub(crate) fn refusal() -> io::Error {
 pub(crate) fn retry() {
     let mut tries = GList::new();
     let mut waiting = WAITING.lock();
-    // Relaxed, all of them: under the lock; a late reader of EXHAUSTED refuses or looks once more.
+    // Relaxed, all of them: under the lock.
     let count = TRIES.load(Relaxed);
     TRIES.store((count * 2).min(MOST_TRIES), Relaxed);
     while tries.len() < count
         && let Some(g) = waiting.pop()
     {
+        g.put(TRIES_AGAIN, true);
+        TRYING.fetch_add(1, Relaxed);
         tries.push(g);
     }
-    EXHAUSTED.store(!waiting.is_empty(), Relaxed);
+    // EXHAUSTED stays until one of them has a stack: they may all be back in a moment, and nothing must be accepted meanwhile.
     drop(waiting);
     if !tries.is_empty() {
         super::global::push_list(&mut tries);
