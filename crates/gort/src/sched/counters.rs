@@ -29,6 +29,8 @@ impl Counter {
 pub(crate) struct Counters {
     /// Switches to a goroutine. Sysmon tells by it whether one has used up its slice.
     pub(crate) runs: Counter,
+    /// Looks for work with nothing in its own queue.
+    pub(crate) dry: Counter,
     pub(crate) spawned: Counter,
     pub(crate) ended: Counter,
     pub(crate) parks: Counter,
@@ -43,6 +45,7 @@ impl Counters {
     pub(crate) const fn new() -> Self {
         Self {
             runs: Counter::new(),
+            dry: Counter::new(),
             spawned: Counter::new(),
             ended: Counter::new(),
             parks: Counter::new(),

@@ -137,6 +137,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     if let Some(g) = unsafe { p.pick() } {
         return Some(g);
     }
+    p.counters.dry.add(1);
     if global::has_work() {
         // SAFETY: the M owns the P.
         if let Some(g) = unsafe { SCHED.central.lock().take(p, true) } {

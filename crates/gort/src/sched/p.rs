@@ -61,8 +61,9 @@ pub(crate) struct P {
     pub(super) seen_stay: Cell<u64>,
     pub(super) seen_since_ns: Cell<u64>,
     pub(super) seen_m: Cell<u32>,
-    /// At that sample it had more than it ran, while another P was idle.
+    /// At that sample it had more than it ran, while another P was idle; and how often it had run dry by then.
     pub(super) seen_uneven: Cell<bool>,
+    pub(super) seen_dry: Cell<u64>,
     /// CPU time of that M's thread at that sample, 0 if it was not looked at.
     pub(super) seen_cpu_ns: Cell<u64>,
     pub(super) link: Cell<*const P>,
@@ -98,6 +99,7 @@ impl P {
             seen_since_ns: Cell::new(0),
             seen_m: Cell::new(0),
             seen_uneven: Cell::new(false),
+            seen_dry: Cell::new(0),
             seen_cpu_ns: Cell::new(0),
             link: Cell::new(ptr::null()),
         }

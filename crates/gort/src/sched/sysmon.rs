@@ -59,7 +59,7 @@ struct Round {
     acted: bool,
     /// Some M stays in user code.
     hogs: bool,
-    /// A P is idle while another has goroutines queued, or could have some any moment.
+    /// A P is idle while another has goroutines queued.
     uneven: bool,
 }
 
@@ -140,8 +140,7 @@ fn sleep_until_woken() -> bool {
 }
 
 fn look(now_ns: u64, batch: &mut Batch) -> Round {
-    let is_partly_idle = SCHED.spinning.idle() > 0 && !is_all_idle();
-    let mut round = Round { acted: false, hogs: false, uneven: is_partly_idle };
+    let mut round = Round { acted: false, hogs: false, uneven: false };
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -207,8 +206,11 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         p.seen_cpu_ns.set(0);
         let is_uneven = SCHED.spinning.idle() > 0 && !p.queue.is_empty();
         round.uneven |= is_uneven;
-        if p.seen_uneven.replace(is_uneven) && is_uneven && p.queue.ring_len() > 0 {
-            // Twice in a row, so it stays that way: two that take turns on one P, say, each of which fills the slot before it yields.
+        let dry = p.counters.dry.get();
+        let stays = p.seen_uneven.replace(is_uneven) && p.seen_dry.replace(dry) == dry;
+        if stays && is_uneven && p.queue.ring_len() > 0 {
+            // It never ran dry in between: two that take turns on one P, say, each of which fills the slot before it yields. What comes in
+            // from the network and is done before the next poll is better off without a second thread.
             idle::wake_for_work();
         }
         return;
