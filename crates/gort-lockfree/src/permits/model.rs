@@ -161,10 +161,10 @@ fn reader(lock: &Arc<Lock>, me: usize) -> thread::JoinHandle<()> {
     })
 }
 
-#[test]
-fn of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did() {
-    check(2, || {
-        let lock = Lock::new(1, false);
+/// Three want all, one after the other.
+fn three_writers(hands_over: bool) {
+    check(2, move || {
+        let lock = Lock::new(1, hands_over);
         let others = [writer(&lock, 1), writer(&lock, 2)];
         lock.acquire(0, Want::All(1));
         lock.write();
@@ -177,18 +177,13 @@ fn of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did() {
 }
 
 #[test]
+fn of_three_that_want_all_each_gets_it_alone_and_sees_what_the_last_did() {
+    three_writers(false);
+}
+
+#[test]
 fn what_is_handed_over_is_handed_over_once_with_all_that_was_written() {
-    check(2, || {
-        let lock = Lock::new(1, true);
-        let others = [writer(&lock, 1), writer(&lock, 2)];
-        lock.acquire(0, Want::All(1));
-        lock.write();
-        lock.release(1);
-        for one in others {
-            one.join().unwrap();
-        }
-        assert_eq!((lock.value.load(Relaxed), lock.word.free()), (3, 1));
-    });
+    three_writers(true);
 }
 
 /// Two readers write, too, each a word of its own: the writer that the second one lets in sees both.

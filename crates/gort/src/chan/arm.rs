@@ -103,7 +103,7 @@ impl Node {
 /// `recv(r)`.
 #[doc(hidden)]
 pub struct RecvArm<'a, T> {
-    receiver: &'a Receiver<T>,
+    pub(super) receiver: &'a Receiver<T>,
     node: Node,
     slot: UnsafeCell<MaybeUninit<T>>,
     state: Cell<Received>,
@@ -238,7 +238,7 @@ impl<T> fmt::Debug for RecvArm<'_, T> {
 /// `send(s, value)`.
 #[doc(hidden)]
 pub struct SendArm<'a, T> {
-    sender: &'a Sender<T>,
+    pub(super) sender: &'a Sender<T>,
     node: Node,
     turn: Cell<Option<Turn>>,
     is_closed: Cell<bool>,

@@ -13,12 +13,12 @@ trait End<'a>: Arm {
     /// Another one for the same end.
     fn fresh(&self) -> Box<dyn End<'a> + 'a>;
 
-    /// Where its receiver is, if it is a `RecvEnd`.
+    /// Where its receiver is, if it is a `RecvArm`.
     fn receiver(&self) -> *const () {
         ptr::null()
     }
 
-    /// Where its sender is, if it is a `SendEnd`.
+    /// Where its sender is, if it is a `SendArm`.
     fn sender(&self) -> *const () {
         ptr::null()
     }
@@ -26,82 +26,43 @@ trait End<'a>: Arm {
     /// Completes the operation.
     ///
     /// # Safety
-    /// For a `RecvEnd<T>` a `MaybeUninit<Result<T, RecvError>>` is at `result`; for a `SendEnd<T>` a `Result<(), SendError<T>>`, holding the value
+    /// For a `RecvArm<T>` a `MaybeUninit<Result<T, RecvError>>` is at `result`; for a `SendArm<T>` a `Result<(), SendError<T>>`, holding the value
     /// to send as an error.
     unsafe fn complete(&self, result: *mut ());
 }
 
-struct RecvEnd<'a, T>(&'a Receiver<T>, RecvArm<'a, T>);
-struct SendEnd<'a, T>(&'a Sender<T>, SendArm<'a, T>);
-
-impl<'a, T> End<'a> for RecvEnd<'a, T> {
+impl<'a, T> End<'a> for RecvArm<'a, T> {
     fn fresh(&self) -> Box<dyn End<'a> + 'a> {
-        Box::new(RecvEnd(self.0, RecvArm::new(self.0)))
+        Box::new(RecvArm::new(self.receiver))
     }
 
     fn receiver(&self) -> *const () {
-        ptr::from_ref(self.0).cast()
+        ptr::from_ref(self.receiver).cast()
     }
 
     unsafe fn complete(&self, result: *mut ()) {
         // SAFETY: the caller's promise.
-        unsafe { result.cast::<Result<T, RecvError>>().write(self.1.take()) };
+        unsafe { result.cast::<Result<T, RecvError>>().write(self.take()) };
     }
 }
 
-impl<'a, T> End<'a> for SendEnd<'a, T> {
+impl<'a, T> End<'a> for SendArm<'a, T> {
     fn fresh(&self) -> Box<dyn End<'a> + 'a> {
-        Box::new(SendEnd(self.0, SendArm::new(self.0)))
+        Box::new(SendArm::new(self.sender))
     }
 
     fn sender(&self) -> *const () {
-        ptr::from_ref(self.0).cast()
+        ptr::from_ref(self.sender).cast()
     }
 
     unsafe fn complete(&self, result: *mut ()) {
         // SAFETY: the caller's promise.
         let result = unsafe { &mut *result.cast::<Result<(), SendError<T>>>() };
         if let Err(SendError(value)) = std::mem::replace(result, Ok(())) {
-            *result = self.1.send(value);
+            *result = self.send(value);
         }
     }
 }
-
-macro_rules! forward {
-    ($end:ident) => {
-        impl<T> Arm for $end<'_, T> {
-            fn attempt(&self, caller: crate::wait::Caller) -> bool {
-                self.1.attempt(caller)
-            }
-            fn is_worth_an_attempt(&self) -> bool {
-                self.1.is_worth_an_attempt()
-            }
-            fn is_ready(&self) -> bool {
-                self.1.is_ready()
-            }
-            unsafe fn enlist(&self, wait: &crate::wait::Wait, case: u32, news: bool) -> bool {
-                // SAFETY: the caller's promise.
-                unsafe { self.1.enlist(wait, case, news) }
-            }
-            unsafe fn delist(&self) {
-                // SAFETY: the caller's promise.
-                unsafe { self.1.delist() };
-            }
-            fn settle(&self, outcome: u8) -> bool {
-                self.1.settle(outcome)
-            }
-            fn due_ns(&self) -> u64 {
-                self.1.due_ns()
-            }
-            fn changes(&self) -> u32 {
-                self.1.changes()
-            }
-        }
-    };
-}
-
-forward!(RecvEnd);
-forward!(SendEnd);
 
 /// Waits for the first of several operations, added one by one.
 ///
@@ -146,12 +107,12 @@ impl<'a> Select<'a> {
 
     /// Adds a send, and says its number. The value comes when it has been selected.
     pub fn send<T: Send>(&mut self, sender: &'a Sender<T>) -> usize {
-        self.add(Box::new(SendEnd(sender, SendArm::new(sender))))
+        self.add(Box::new(SendArm::new(sender)))
     }
 
     /// Adds a receive, and says its number.
     pub fn recv<T: Send>(&mut self, receiver: &'a Receiver<T>) -> usize {
-        self.add(Box::new(RecvEnd(receiver, RecvArm::new(receiver))))
+        self.add(Box::new(RecvArm::new(receiver)))
     }
 
     fn add(&mut self, end: Box<dyn End<'a> + 'a>) -> usize {
@@ -303,7 +264,7 @@ impl<'a> SelectedOperation<'a> {
         assert!(ptr::eq(selected, ptr::from_ref(receiver).cast()), "passed a receiver that wasn't selected");
         let end = self.end.take().expect("checked");
         let mut result = MaybeUninit::<Result<T, RecvError>>::uninit();
-        // SAFETY: only a `RecvEnd<U>` says where its receiver is, and at the place of a live `Receiver<T>` there is no other `Receiver<U>`: they
+        // SAFETY: only a `RecvArm<U>` says where its receiver is, and at the place of a live `Receiver<T>` there is no other `Receiver<U>`: they
         // have a size. It has written the result.
         unsafe {
             end.complete(result.as_mut_ptr().cast());

@@ -16,7 +16,7 @@
 
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
-use super::{M, SCHED, find, fixed, global, idle, start};
+use super::{SCHED, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::sys::poller::Timeout;
@@ -243,9 +243,11 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         let barrier = || fixed().barrier.run();
         if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
             round.acted = true;
-            // Relaxed: a statistic.
+            // Relaxed: statistics.
             SCHED.retakes.fetch_add(1, Relaxed);
-            taken(m, p);
+            SCHED.handoffs.fetch_add(1, Relaxed);
+            // To somebody who runs what waits, or among the idle ones.
+            idle::handoff_or_idle(p);
         }
     }
 }
@@ -255,12 +257,6 @@ fn is_starved(p: &'static P, tid: u32, held_ns: u64) -> bool {
     let used_ns = thread::cpu_ns(tid).map_or(u64::MAX, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()));
     // The clock is the cheap look. It alone would call a starved thread blocked; the state tells.
     used_ns < BURNT_NS && held_ns < STARVED_NS && thread::is_runnable(tid).unwrap_or(false)
-}
-
-/// The P is ours: to somebody who runs what waits, or among the idle ones.
-fn taken(_from: &'static M, p: &'static P) {
-    SCHED.handoffs.fetch_add(1, Relaxed);
-    idle::handoff_or_idle(p);
 }
 
 fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mut GList) {

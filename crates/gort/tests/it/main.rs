@@ -1,6 +1,8 @@
 //! Behaviour of the runtime, by area. The names in capitals (SC-02, LF-01, …) are acceptance cases.
 
 mod chan;
+#[path = "../common/mod.rs"]
+mod common;
 mod context;
 mod host;
 mod identity;

@@ -3,6 +3,8 @@
 mod bad_days;
 mod child;
 mod close;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod deadline;
 mod readiness;

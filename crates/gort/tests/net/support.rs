@@ -1,19 +1,10 @@
 //! What several areas need.
 
+pub(crate) use crate::common::{rounds, scaled};
+
 use gort::net::{TcpListener, TcpStream};
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
-
-/// Rounds of a race-shaped case: the full number in a release build, a tenth in a debug build.
-pub(crate) fn rounds(full: usize) -> usize {
-    if cfg!(debug_assertions) { (full / 10).max(1) } else { full }
-}
-
-/// Upper time bounds are multiplied by `GORT_TEST_SCALE`.
-pub(crate) fn scaled(limit: Duration) -> Duration {
-    let scale = std::env::var("GORT_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);
-    limit.mul_f64(scale)
-}
 
 /// Yields until `condition` holds; the test's time limit ends it if it never does.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {

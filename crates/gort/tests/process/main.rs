@@ -3,6 +3,8 @@
 
 mod chan;
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod config;
 mod credentials;
 mod ends;

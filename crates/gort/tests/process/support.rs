@@ -1,12 +1,8 @@
 //! What several areas need, in parent and child.
 
-use std::time::Duration;
+pub(crate) use crate::common::scaled;
 
-/// Upper time bounds are multiplied by `GORT_TEST_SCALE`.
-pub(crate) fn scaled(limit: Duration) -> Duration {
-    let scale = std::env::var("GORT_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);
-    limit.mul_f64(scale)
-}
+use std::time::Duration;
 
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
