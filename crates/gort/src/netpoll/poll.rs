@@ -17,8 +17,8 @@ pub(crate) struct Batch {
     events: EventBuf,
 }
 
-/// Events taken at once: enough that a busy server pays one system call for many requests, few enough that the first does not wait long.
-const EVENTS: usize = 512;
+/// Events taken at once, at most: enough that a busy server pays one system call for many requests, few enough that the first does not wait long.
+const EVENTS: usize = gort_lockfree::runq::CAP;
 /// Records are fetched into the cache this many events ahead.
 const AHEAD: usize = 4;
 
@@ -55,9 +55,10 @@ impl Netpoll {
         self.poller.wake();
     }
 
-    /// Waits for events and adds the goroutines they make ready to `ready`. An interrupted wait counts as one without events.
-    pub(crate) fn poll(&self, batch: &mut Batch, timeout: Timeout, ready: &mut GList) {
-        let Ok(count) = self.poller.wait(&mut batch.events, EVENTS, timeout) else { return };
+    /// Waits for events, takes at most `max` of them, and adds the goroutines they make ready to `ready`. An interrupted wait counts as one
+    /// without events.
+    pub(crate) fn poll(&self, batch: &mut Batch, max: usize, timeout: Timeout, ready: &mut GList) {
+        let Ok(count) = self.poller.wait(&mut batch.events, max, timeout) else { return };
         for at in 0..count {
             if at + AHEAD < count {
                 prefetch((batch.events.get(at + AHEAD).token & ((1 << 47) - 1)) as usize);

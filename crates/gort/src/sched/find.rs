@@ -4,10 +4,12 @@
 //! 2. timers that are due, its own and those of idle Ps;
 //! 3. its own run-next slot and queue;
 //! 4. the global queue;
-//! 5. the network, without waiting;
-//! 6. the queues of other Ps, in random order: half of what is there; the run-next slot of another P only in the last pass, and only if its
+//! 5. the queues of other Ps, in random order: half of what is there; the run-next slot of another P only in the last pass, and only if its
 //!    owner has not been in the scheduler for a while (it would run the goroutine next itself, and cheaper);
-//! 7. nothing: give the P up (`idle`).
+//! 6. nothing: give the P up (`idle`). The network has its turn there: the last M to give up polls, blocked.
+//!
+//! An M that runs dry while another runs does not look at the network before it sleeps. It would find a few events every time and stay awake
+//! for them (docs/decisions/0004).
 
 use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::{M, SCHED, fixed, global, idle, locked, perturb, resize, run};
@@ -16,6 +18,7 @@ use crate::g::{G, GList, Status};
 use crate::sys::clock;
 use crate::sys::poller::Timeout;
 use gort_lockfree::order::RandomOrder;
+use gort_lockfree::runq::CAP;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
@@ -28,6 +31,8 @@ pub(super) const POLL_BLOCKED: u32 = 2;
 
 /// A poll that brings more work than this is worth waking a second M: below it, the wake-up costs more than it saves.
 const WORTH_WAKING_NS: u64 = 100_000;
+/// A full queue does not keep the network out.
+const FEW_EVENTS: usize = 32;
 const PASSES: u32 = 4;
 
 /// Finds the next goroutine for `m`, waiting for one if need be. Runs with the M's own thread pointer.
@@ -144,12 +149,6 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
             return Some(g);
         }
     }
-    if poll_briefly(m, p) > 0 {
-        // SAFETY: the M owns the P.
-        if let Some(g) = unsafe { p.pick() } {
-            return Some(g);
-        }
-    }
     steal(m, p)
 }
 
@@ -208,7 +207,9 @@ fn poll_briefly(m: &'static M, p: &'static P) -> usize {
         return 0;
     }
     let mut ready = GList::new();
-    poll(m, Timeout::Now, &mut ready);
+    // No more than fits: what spills into the global queue costs a lock, and nobody polls while that has work.
+    let room = CAP - p.queue.ring_len();
+    poll(m, room.max(FEW_EVENTS), Timeout::Now, &mut ready);
     SCHED.polling.store(POLL_NOBODY, Release);
     p.counters.polls.add(1);
     let count = ready.len();
@@ -219,10 +220,10 @@ fn poll_briefly(m: &'static M, p: &'static P) -> usize {
 }
 
 /// The poll itself; the caller holds the duty.
-pub(super) fn poll(m: &'static M, timeout: Timeout, ready: &mut GList) {
+pub(super) fn poll(m: &'static M, max: usize, timeout: Timeout, ready: &mut GList) {
     // SAFETY: the batch belongs to the M's own thread, which runs this.
     let batch = unsafe { &mut *m.batch.get() };
-    fixed().netpoll.poll(batch, timeout, ready);
+    fixed().netpoll.poll(batch, max, timeout, ready);
     let now_ns = clock::now_ns();
     // Relaxed: read by sysmon as a hint.
     SCHED.last_poll_ns.store(now_ns, Relaxed);

@@ -5,9 +5,9 @@
 //! idle Ps, lowers that of spinners, fences, and looks at every queue again (`rest`). One of the two sees the other. The run-next slot of a
 //! running P is exempt: its owner takes it within one slice, and if it does not come back to the scheduler, sysmon wakes somebody.
 //!
-//! **Somebody polls.** An M out of work sleeps on its futex while another M runs: the one that runs polls when its queue is empty and every
-//! 61st run, which gathers more events for each poll. The M that gives up the last P polls, blocked, until the earliest timer. If an M runs but
-//! makes no progress, sysmon says so (`SCHED.hogged`) and wakes one to poll.
+//! **Somebody polls.** An M out of work sleeps on its futex while another M runs: the one that runs polls every 61st run, and when it, too, has
+//! nothing left, which gathers more events for each poll. The M that gives up the last P polls, blocked, until the earliest timer. If an M runs
+//! but makes no progress, sysmon says so (`SCHED.hogged`) and wakes one to poll.
 //!
 //! **Somebody minds the timers** of idle Ps. The M that blocks in the poller and the *keeper*, an idle M that sleeps with a limit, say under the
 //! scheduler's lock until when they wait (`Central::covered_ns`). An M that goes to sleep compares the timers of all idle Ps with that, under the
@@ -23,6 +23,7 @@ use crate::sys::clock;
 use crate::sys::futex;
 use crate::sys::poller::Timeout;
 use crate::timer::{NEVER, Target};
+use gort_lockfree::runq::CAP;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
@@ -160,7 +161,7 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
             central.poll_until_ns
         };
         let timeout = if until_ns == NEVER { Timeout::Forever } else { Timeout::Until(until_ns) };
-        find::poll(m, timeout, &mut ready);
+        find::poll(m, CAP, timeout, &mut ready);
     }
     m.in_poll.store(false, Relaxed);
     SCHED.central.lock().poll_until_ns = NEVER;

@@ -23,12 +23,14 @@ use crate::sys::poller::Timeout;
 use crate::sys::{clock, futex, thread};
 use crate::timer::NEVER;
 use gort_lockfree::owner::{Stay, retake_step};
+use gort_lockfree::runq::CAP;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 const SHORTEST_NS: u64 = 20_000;
 const LONGEST_NS: u64 = 10_000_000;
-/// The longest round while a P is idle and another has more than it runs: what waits there should not wait long.
-const LONGEST_UNEVEN_NS: u64 = 1_000_000;
+/// The longest round while a P is idle and another has more than it runs, or while an M stays in user code: what waits there should not wait
+/// long.
+const LONGEST_BUSY_NS: u64 = 1_000_000;
 const QUIET_ROUNDS: u32 = 50;
 /// What a goroutine may use of a P before those who wait get it.
 const SLICE_NS: u64 = 10_000_000;
@@ -55,7 +57,7 @@ pub(super) fn wake() {
 }
 
 struct Round {
-    /// Something was taken, woken or fired.
+    /// A P was taken.
     acted: bool,
     /// Some M stays in user code.
     hogs: bool,
@@ -92,7 +94,7 @@ fn watch() {
         } else {
             quiet += 1;
             if quiet > QUIET_ROUNDS {
-                delay_ns = (delay_ns * 2).min(if round.uneven { LONGEST_UNEVEN_NS } else { LONGEST_NS });
+                delay_ns = (delay_ns * 2).min(if round.uneven || round.hogs { LONGEST_BUSY_NS } else { LONGEST_NS });
             }
         }
         if is_all_idle() {
@@ -160,10 +162,7 @@ fn look(now_ns: u64, batch: &mut Batch) -> Round {
         idle::wake_for_work();
     }
     poll_if_nobody_does(now_ns, batch, &round, &mut overdue);
-    if !overdue.is_empty() {
-        round.acted = true;
-        super::park::ready_list(&mut overdue);
-    }
+    super::park::ready_list(&mut overdue);
     // Relaxed: a hint, set anew each round.
     SCHED.hogged.store(round.hogs, Relaxed);
     if round.hogs && SCHED.polling.load(Relaxed) == POLL_NOBODY && SCHED.spinning.idle() > 0 {
@@ -271,7 +270,7 @@ fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mu
     if SCHED.polling.compare_exchange(POLL_NOBODY, POLL_BRIEF, Acquire, Relaxed).is_err() {
         return;
     }
-    fixed().netpoll.poll(batch, Timeout::Now, ready);
+    fixed().netpoll.poll(batch, CAP, Timeout::Now, ready);
     SCHED.last_poll_ns.store(now_ns, Relaxed);
     SCHED.polling.store(POLL_NOBODY, SeqCst);
     SCHED.sysmon_polls.fetch_add(1, Relaxed);
