@@ -6,6 +6,7 @@
 //! | `GORT_MAX_THREADS` | 4..=16384 | by the free memory maps |
 //! | `GORT_STACK_SIZE` | 64K..=1G | 256K |
 //! | `GORT_PANIC` | `report`, `abort` | `report` |
+//! | `GORT_DEADLOCK` | `exit`, `report`, `off` | `exit` |
 //! | `GORT_SIGQUIT` | `on`, `off` | `on` |
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) stack_size: Option<usize>,
     /// Kept apart from the default, because it wins over what the program asks for.
     pub(crate) panic: Option<PanicPolicy>,
+    /// What a deadlock of all goroutines does.
+    pub(crate) deadlock: DeadlockPolicy,
     /// Whether SIGQUIT prints the goroutines.
     pub(crate) sigquit: bool,
     pub(crate) perturb: Perturb,
@@ -64,6 +67,18 @@ pub(crate) enum PanicPolicy {
     Report,
     /// It is printed, and the process ends.
     Abort,
+}
+
+/// What is done when all goroutines are asleep for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum DeadlockPolicy {
+    /// It is printed with a dump, and the process ends with status 2.
+    #[default]
+    Exit,
+    /// It is printed with a dump.
+    Report,
+    /// Nobody looks.
+    Off,
 }
 
 /// How goroutines are tied to threads.
@@ -128,6 +143,7 @@ impl Default for Config {
             max_threads: None,
             stack_size: None,
             panic: None,
+            deadlock: DeadlockPolicy::Exit,
             sigquit: true,
             perturb: Perturb::default(),
             seed: None,
@@ -148,7 +164,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 12] = [
+static KNOWN: [Variable; 13] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -168,6 +184,11 @@ static KNOWN: [Variable; 12] = [
         name: "GORT_PANIC",
         expected: "report or abort",
         apply: |config, text| { config.panic = Some(word(text, &[("report", PanicPolicy::Report), ("abort", PanicPolicy::Abort)])?); Ok(()) },
+    },
+    Variable {
+        name: "GORT_DEADLOCK",
+        expected: "exit, report or off",
+        apply: |config, text| { config.deadlock = word(text, &[("exit", DeadlockPolicy::Exit), ("report", DeadlockPolicy::Report), ("off", DeadlockPolicy::Off)])?; Ok(()) },
     },
     Variable {
         name: "GORT_SIGQUIT",

@@ -9,6 +9,7 @@
 //! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384 | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |
+//! | `GORT_DEADLOCK` | what happens when all goroutines are asleep for good: `exit`: a report with a dump, and the end with status 2; `report`: only that; `off`: nothing | `exit` |
 //! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
 //! | `GORT_PERTURB` | rare interleavings on demand: `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |

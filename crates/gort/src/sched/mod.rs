@@ -25,6 +25,7 @@
 //! | `enter` | the border between user code and runtime; what happens if the P is gone |
 //! | `park` | park, ready, yield |
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
+//! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
 //! | `resize` | changing the number of Ps |
 //! | `start` | bringing the runtime up |
@@ -34,6 +35,7 @@
 //! Lock order: the scheduler's lock (`global`) may be taken inside nothing, and takes nothing but a timer set's.
 
 pub(crate) mod counters;
+mod deadlock;
 pub(crate) mod enter;
 mod find;
 pub(crate) mod forked;
@@ -122,6 +124,7 @@ pub(crate) struct Fixed {
     pub(crate) barrier: Barrier,
     pub(crate) retake: bool,
     pub(crate) abort_on_panic: bool,
+    pub(crate) deadlock: crate::config::DeadlockPolicy,
     pub(crate) max_threads: usize,
     pub(crate) stack_class: u8,
     pub(crate) start_ns: u64,

@@ -77,6 +77,7 @@ fn start(wishes: Wishes) {
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },
         retake: config.retake,
         abort_on_panic: config.panic.map_or(wishes.abort_on_panic == Some(true), |policy| policy == PanicPolicy::Abort),
+        deadlock: config.deadlock,
         max_threads: config.max_threads.or(wishes.max_threads).unwrap_or_else(default_max_threads).clamp(4, MAX_MS),
         stack_class: slab::class_for(stack_bytes).unwrap_or_else(|| {
             refuse(&format!("a default stack of {stack_bytes} bytes is too large, the most is 1 GiB"))

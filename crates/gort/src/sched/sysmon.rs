@@ -14,9 +14,10 @@
 //!
 //! Never for nobody: a P is taken only if something could run on it.
 
+use super::deadlock::Verdict;
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
-use super::{SCHED, find, fixed, global, idle, start};
+use super::{SCHED, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::sys::poller::Timeout;
@@ -77,6 +78,7 @@ fn watch() {
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
     let mut idle_since_ns = None;
+    let mut deadlock = deadlock::Watch::new();
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -99,9 +101,16 @@ fn watch() {
         }
         if is_all_idle() {
             let since_ns = *idle_since_ns.get_or_insert(now_ns);
-            if now_ns - since_ns >= SETTLED_NS && sleep_until_woken() {
-                idle_since_ns = None;
-                continue;
+            if now_ns - since_ns >= SETTLED_NS {
+                let until_ns = match deadlock.look(since_ns, now_ns) {
+                    Verdict::Fine => Some(NEVER),
+                    Verdict::Again => None,
+                    Verdict::Later(at_ns) => Some(at_ns),
+                };
+                if until_ns.is_some_and(sleep_until_woken) {
+                    idle_since_ns = None;
+                    continue;
+                }
             }
         } else {
             idle_since_ns = None;
@@ -119,8 +128,8 @@ fn is_all_idle() -> bool {
     SCHED.spinning.idle() as usize >= SCHED.procs.load(Relaxed)
 }
 
-/// Sleeps without a limit, if still all is idle; false if not.
-fn sleep_until_woken() -> bool {
+/// Sleeps until woken or `until_ns`, if still all is idle. True if it was woken.
+fn sleep_until_woken(until_ns: u64) -> bool {
     {
         let central = SCHED.central.lock();
         let is_covered = idle::earliest_timer() >= central.covered_ns() || idle::earliest_timer() == NEVER;
@@ -135,10 +144,14 @@ fn sleep_until_woken() -> bool {
     }
     // Acquire: pairs with the Release in `wake`.
     while SCHED.sysmon_word.load(Acquire) == 0 {
-        futex::wait(&SCHED.sysmon_word, 0, None);
+        let limit_ns = (until_ns != NEVER).then_some(until_ns);
+        if futex::wait(&SCHED.sysmon_word, 0, limit_ns) == futex::WaitResult::TimedOut {
+            break;
+        }
     }
     SCHED.sysmon_asleep.store(false, Relaxed);
-    true
+    // Acquire: as above.
+    SCHED.sysmon_word.load(Acquire) != 0
 }
 
 fn look(now_ns: u64, batch: &mut Batch) -> Round {

@@ -4,6 +4,7 @@ mod chan;
 #[path = "../common/mod.rs"]
 mod common;
 mod context;
+mod handoff;
 mod host;
 mod identity;
 mod lifecycle;

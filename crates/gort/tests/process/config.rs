@@ -14,6 +14,7 @@ fn a_wrong_value_of_any_variable_is_refused_by_name() {
         ("GORT_MAX_THREADS", "4..=", &["3", "0", "many", "16385"]),
         ("GORT_STACK_SIZE", "64K..=1G", &["63K", "2G", "256X", "K", "lots", "-1"]),
         ("GORT_PANIC", "report or abort", &["ignore", "Report", ""]),
+        ("GORT_DEADLOCK", "exit, report or off", &["on", "Exit", ""]),
         ("GORT_SIGQUIT", "on or off", &["yes", "1", "OFF"]),
         ("GORT_PERTURB", "yield, steal, move and wake", &["all", "yield;move", "yield,", ""]),
         ("GORT_SEED", "64 bits", &["x", "0xg", "18446744073709551616", "-1"]),

@@ -7,6 +7,7 @@ mod child;
 mod common;
 mod config;
 mod credentials;
+mod deadlock;
 mod ends;
 mod fork;
 mod host;

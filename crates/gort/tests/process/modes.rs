@@ -1,9 +1,9 @@
 //! Settings that change how the runtime works inside: without membarrier, without retakes, perturbed.
 
 use crate::child;
-use crate::support::{ms, pipe, read_byte, scaled, write_byte};
+use crate::support::{ms, pipe, read_byte, scaled, wait_until, write_byte};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
@@ -154,4 +154,26 @@ fn a_perturbed_run_prints_its_seed() {
         })
         .collect();
     assert_ne!(drawn[0], drawn[1], "each run draws its own seed");
+}
+
+/// HF-03, the part with one P, which nobody takes from a goroutine here: one of ten that spin runs, the others could.
+#[test]
+fn of_ten_that_spin_on_one_p_one_runs() {
+    let this = child::of(|_| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spinning: Vec<_> = (0..10)
+            .map(|_| {
+                let stop = stop.clone();
+                gort::go(move || while !stop.load(Relaxed) {})
+            })
+            .collect();
+        wait_until(|| gort::runtime::metrics().running > 0);
+        for _ in 0..100 {
+            let metrics = gort::runtime::metrics();
+            assert_eq!((metrics.running, metrics.runnable, metrics.created), (1, 9, 10), "{metrics:?}");
+        }
+        stop.store(true, Relaxed);
+        spinning.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    this.case("").env("GORT_RETAKE", "off").env("GORT_MAXPROCS", "1").run().exited(0);
 }

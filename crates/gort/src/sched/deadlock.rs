@@ -1,0 +1,178 @@
+//! Total deadlock: all goroutines are asleep, and nobody is left who could wake one.
+//!
+//! Sysmon asks when every P has been idle for a second. The question is not "is somebody running" but "could anything still happen":
+//!
+//! - a goroutine that waits for a descriptor or sleeps goes on when the kernel or the clock says so; one in a blocking call goes on by itself;
+//!   a timer that is pending starts something. Any of these, and there is no deadlock.
+//! - A thread of the process that is not gort's, and does not wait in a call of gort's itself, may do anything.
+//!
+//! **Certain.** Without any of them only an M could make a goroutine ready, and an M does so while it runs a goroutine, polls for a descriptor
+//! that somebody waits for, or fires a timer: all Ms are asleep for good. The world is looked at twice, some milliseconds apart, and must not
+//! have run a goroutine in between: a picture taken piece by piece may show each piece at another moment, but what is asleep for good stays so.
+//! Then the process ends with status 2 and a dump, as in Go; unlike there, also if sockets were used (golang/go#12734).
+//!
+//! **Suspected.** With a foreign thread alive it is only said, once, after [`SUSPECTED_NS`]: it may be a thread that waits for its user.
+//!
+//! With the limit on threads reached and every thread locked to a goroutine that sleeps, goroutines that wait for a thread wait for ever, too.
+//! If it was the system that refused a thread, it may give one later, and nothing is certain.
+//!
+//! What is not seen: a signal handler of the program that wakes a goroutine. `GORT_DEADLOCK=report` or `off` is for such programs.
+
+use super::{SCHED, fixed, idle, snapshot};
+use crate::config::DeadlockPolicy;
+use crate::g::record::LOCKED;
+use crate::g::{Status, WaitReason, registry};
+use crate::sys::fault;
+use crate::timer::NEVER;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// All asleep for so long, with a foreign thread alive, is worth a line.
+const SUSPECTED_NS: u64 = 10_000_000_000;
+
+/// What sysmon remembers from look to look.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Runs and spawns at the last look, if that one found everybody asleep.
+    seen: Option<u64>,
+    has_spoken: bool,
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Something may still happen by itself.
+    Fine,
+    /// All are asleep: look again soon.
+    Again,
+    /// All are asleep, and a foreign thread lives: look again at this time.
+    Later(u64),
+}
+
+impl Watch {
+    pub(super) const fn new() -> Self {
+        Self { seen: None, has_spoken: false }
+    }
+
+    /// Looks; all Ps have been idle since `since_ns`. Does not return from a deadlock that is certain.
+    pub(super) fn look(&mut self, since_ns: u64, now_ns: u64) -> Verdict {
+        let policy = fixed().deadlock;
+        if policy == DeadlockPolicy::Off || self.has_spoken {
+            return Verdict::Fine;
+        }
+        let epoch = epoch();
+        let Some(asleep) = all_asleep() else {
+            self.seen = None;
+            return Verdict::Fine;
+        };
+        if self.seen.replace(epoch) != Some(epoch) {
+            return Verdict::Again;
+        }
+        let is_certain = asleep.is_for_good && has_foreign_threads(asleep.threads) == Some(false);
+        if !is_certain {
+            let at_ns = since_ns + SUSPECTED_NS;
+            if now_ns < at_ns {
+                return Verdict::Later(at_ns);
+            }
+        }
+        self.has_spoken = true;
+        say(&asleep, is_certain);
+        if is_certain && policy == DeadlockPolicy::Exit {
+            // SAFETY: ends the process. Not `exit`: what was registered there may want what the sleepers hold.
+            unsafe { libc::_exit(2) };
+        }
+        Verdict::Fine
+    }
+}
+
+/// Changes whenever a goroutine starts or goes on.
+fn epoch() -> u64 {
+    // Relaxed: a stale sum costs another look.
+    let outside = SCHED.created_outside.load(Relaxed);
+    snapshot::ps()
+        .fold(outside, |sum, p| sum.wrapping_add(p.counters.runs.get()).wrapping_add(p.counters.spawned.get()))
+}
+
+/// Everybody, asleep.
+struct Asleep {
+    goroutines: usize,
+    /// Of them: waiting for a thread.
+    without_thread: usize,
+    /// Plain threads that wait in a call of gort's.
+    threads: usize,
+    /// Not even another thread from the system would help.
+    is_for_good: bool,
+}
+
+/// The picture, if nothing in it can go on by itself and there is somebody in it.
+fn all_asleep() -> Option<Asleep> {
+    if idle::earliest_timer() != NEVER || SCHED.ms_starting.load(Relaxed) > 0 || super::stackless::is_exhausted() {
+        return None;
+    }
+    let mut asleep = Asleep { goroutines: 0, without_thread: 0, threads: 0, is_for_good: true };
+    let (mut may_go_on, mut locked) = (false, 0);
+    registry::for_each(|g| match g.status() {
+        Status::Free | Status::Done => {}
+        Status::Waiting => {
+            use WaitReason::{Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
+            may_go_on |= matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize);
+            if g.is_thread() {
+                asleep.threads += 1;
+            } else {
+                asleep.goroutines += 1;
+                locked += usize::from(g.has(LOCKED));
+            }
+        }
+        // A plain thread that does something else; whether it lives is seen below.
+        _ if g.is_thread() => {}
+        Status::Runnable => {
+            asleep.goroutines += 1;
+            asleep.without_thread += 1;
+        }
+        Status::Running | Status::Blocking | Status::Ending => may_go_on = true,
+    });
+    if may_go_on || asleep.goroutines == 0 {
+        return None;
+    }
+    if asleep.without_thread > 0 {
+        // Queued goroutines are no sleepers, unless there is no thread left that may take them.
+        if locked < snapshot::ms().count() {
+            return None;
+        }
+        asleep.is_for_good = SCHED.ms_made.load(Acquire) >= fixed().max_threads;
+    }
+    Some(asleep)
+}
+
+/// Whether there are threads in the process that are neither gort's nor among the `waiting` ones; `None` if that cannot be known.
+fn has_foreign_threads(waiting: usize) -> Option<bool> {
+    let all = std::fs::read_dir("/proc/self/task").ok()?.count();
+    // One more is sysmon, which asks.
+    Some(all != snapshot::ms().count() + 1 + waiting)
+}
+
+fn say(asleep: &Asleep, is_certain: bool) {
+    let mut text = if is_certain {
+        "gort: all goroutines are asleep - deadlock! None of them waits for a descriptor, the clock or a thread.\n"
+            .to_owned()
+    } else {
+        format!(
+            "gort: all {} goroutines have been asleep for {} s, and nothing that gort knows of will wake one: a deadlock, unless another \
+             thread of this process does (SIGQUIT prints them; GORT_DEADLOCK=off keeps gort quiet)\n",
+            asleep.goroutines,
+            SUSPECTED_NS / 1_000_000_000,
+        )
+    };
+    if asleep.without_thread > 0 {
+        text += &format!(
+            "gort: {} goroutines wait for a thread, but the limit of {} threads is reached, and each has a sleeping goroutine locked to it \
+             (GORT_MAX_THREADS, or runtime::Builder::max_threads)\n",
+            asleep.without_thread,
+            fixed().max_threads,
+        );
+    }
+    if is_certain {
+        text.push('\n');
+        text += &crate::dump::text();
+    }
+    fault::write_stderr(text.as_bytes());
+}

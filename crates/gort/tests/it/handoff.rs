@@ -1,0 +1,93 @@
+//! Threads that are stuck, and what the others notice of it: nothing.
+
+use crate::support::{scaled, wait_until};
+use std::io::{PipeReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// HF-02. Ten goroutines sit in a raw `read(2)` of a pipe, on two Ps: a goroutine that computes and a ticker of 1 ms hardly notice. When the pipe is
+/// closed all ten end.
+#[gort::test(procs = [2])]
+fn threads_stuck_in_the_kernel_hold_no_processor() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let readers: Vec<_> = (0..10)
+        .map(|_| {
+            let mut reader: PipeReader = reader.try_clone().unwrap();
+            gort::go(move || reader.read(&mut [0; 1]).unwrap())
+        })
+        .collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let computing = {
+        let stop = stop.clone();
+        gort::go(move || {
+            let mut turns = 0_u64;
+            while !stop.load(Relaxed) {
+                turns += 1;
+                std::hint::spin_loop();
+            }
+            turns
+        })
+    };
+    let ticks = gort::chan::tick(Duration::from_millis(1));
+    let (start, mut last) = (Instant::now(), Instant::now());
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while start.elapsed() < Duration::from_secs(1) {
+        ticks.recv().unwrap();
+        let now = Instant::now();
+        longest = longest.max(now - last);
+        last = now;
+        count += 1;
+    }
+    stop.store(true, Relaxed);
+    println!("{count} ticks, longest gap {longest:?}");
+    assert!(longest <= scaled(Duration::from_millis(50)), "{longest:?} without a tick");
+    let least = Duration::from_millis(800).as_millis() as u32 / scaled(Duration::from_secs(1)).as_secs() as u32;
+    assert!(count >= least, "{count} ticks in 1 s");
+    assert!(computing.join().unwrap() > 0);
+    drop(writer);
+    for reader in readers {
+        assert_eq!(reader.join().unwrap(), 0);
+    }
+}
+
+/// HF-03, the part with many Ps. The figures tell what there is.
+#[gort::test(procs = [14])]
+fn metrics_count_the_running_the_waiting_and_the_created() {
+    let before = gort::runtime::metrics();
+    let stop = Arc::new(AtomicBool::new(false));
+    let spinning: Vec<_> = (0..10)
+        .map(|_| {
+            let stop = stop.clone();
+            gort::go(move || while !stop.load(Relaxed) {})
+        })
+        .collect();
+    wait_until(|| gort::runtime::metrics().running >= 10);
+    let (sender, receiver) = gort::chan::bounded::<()>(0);
+    let waiting: Vec<_> = (0..1000)
+        .map(|_| {
+            let receiver = receiver.clone();
+            gort::go(move || receiver.recv().unwrap_err())
+        })
+        .collect();
+    wait_until(|| gort::runtime::metrics().waiting >= 1000);
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let blocked = {
+        let mut pipe: PipeReader = pipe;
+        gort::go(move || gort::blocking(|| pipe.read(&mut [0; 1]).unwrap()))
+    };
+    wait_until(|| gort::runtime::metrics().blocking == 1);
+    let metrics = gort::runtime::metrics();
+    assert_eq!(metrics.created - before.created, 1011);
+    assert_eq!(metrics.goroutines - before.goroutines, 1011);
+    assert!(metrics.threads >= 11, "{} threads run ten goroutines and one call", metrics.threads);
+    stop.store(true, Relaxed);
+    drop((sender, writer));
+    spinning.into_iter().for_each(|handle| handle.join().unwrap());
+    for handle in waiting {
+        handle.join().unwrap();
+    }
+    assert_eq!(blocked.join().unwrap(), 0);
+    assert_eq!(gort::runtime::metrics().created - before.created, 1011);
+}
