@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -29,13 +28,6 @@ func median(values []float64) float64 {
 		return (sorted[half-1] + sorted[half]) / 2
 	}
 	return sorted[half]
-}
-
-func expect(what string, got, expected int) error {
-	if got != expected {
-		return fmt.Errorf("%s: %d instead of %d", what, got, expected)
-	}
-	return nil
 }
 
 // spawnJoin starts count goroutines and waits for all of them, as one does in Go: with a WaitGroup.
@@ -108,6 +100,33 @@ func yields(c call) (map[string]float64, error) {
 		}
 		all.Wait()
 		return expect("yields", int(yields.Load()), goroutines*count)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]float64{"ns": median(times[1:]) / float64(goroutines*count)}, nil
+}
+
+// mutex: goroutines lock the same mutex count times each, for an addition.
+func mutex(c call) (map[string]float64, error) {
+	goroutines, count := c.number("goroutines"), c.number("count")
+	times, err := repeat(c.number("repeats")+1, func() error {
+		var lock sync.Mutex
+		sum := 0
+		var all sync.WaitGroup
+		all.Add(goroutines)
+		for range goroutines {
+			go func() {
+				for range count {
+					lock.Lock()
+					sum++
+					lock.Unlock()
+				}
+				all.Done()
+			}()
+		}
+		all.Wait()
+		return expect("additions", sum, goroutines*count)
 	})
 	if err != nil {
 		return nil, err

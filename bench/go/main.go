@@ -80,6 +80,26 @@ func run(c call) error {
 		metrics, err = yields(c)
 	case "parked":
 		metrics, err = parked(c)
+	case "skynet":
+		metrics, err = skynet(c)
+	case "pingpong":
+		metrics, err = pingpong(c)
+	case "mpmc":
+		metrics, err = mpmc(c)
+	case "select2":
+		metrics, err = select2(c)
+	case "select_default":
+		metrics, err = selectDefault(c)
+	case "mutex":
+		metrics, err = mutex(c)
+	case "timers":
+		metrics, err = timers(c)
+	case "arm_cancel":
+		metrics, err = armCancel(c)
+	case "hog_relay":
+		metrics, err = hogRelay(c)
+	case "blocking_syscall":
+		metrics, err = blockingSyscall(c)
 	case "echo_server":
 		return echoServer()
 	default:

@@ -113,6 +113,8 @@ pub struct Verdict {
     pub metric: &'static str,
     /// Times whose figure; if nobody's, the limit is in the metric's unit.
     pub times: Option<&'static str>,
+    /// If that is whoever was the best: of whom.
+    pub best_of: Option<&'static [&'static str]>,
     /// At most this.
     pub limit: f64,
     /// What was reached.
@@ -225,17 +227,39 @@ impl Run {
 
 impl Verdict {
     fn of(workload: &'static Workload, target: &Target, records: &Records) -> Verdict {
+        let mut best_of = None;
         let (times, limit, reached) = match target.at_most {
             Bound::Value(limit) => {
                 let values: Vec<_> = records.series(workload.name, GORT, target.metric).into_iter().flatten().collect();
                 (None, limit, Estimate::of(&values))
             }
             Bound::Times(limit, peer) => (Some(peer), limit, ratio(workload, target.metric, peer, records)),
+            Bound::TimesBest(limit, peers) => {
+                best_of = Some(peers);
+                match best(workload, target.metric, peers, records) {
+                    Some(peer) => (Some(peer), limit, ratio(workload, target.metric, peer, records)),
+                    None => (Some("a peer"), limit, None),
+                }
+            }
         };
         let ok = reached.map(|reached| reached.median <= limit);
         let clear = reached.is_some_and(|reached| !reached.straddles(limit));
-        Verdict { metric: target.metric, times, limit, reached, ok, clear }
+        Verdict { metric: target.metric, times, best_of, limit, reached, ok, clear }
     }
+}
+
+/// Who has the best median of those that have one.
+fn best(workload: &Workload, metric: &str, peers: &[&'static str], records: &Records) -> Option<&'static str> {
+    let median = |peer: &&'static str| {
+        let values: Vec<_> = records.series(workload.name, peer, metric).into_iter().flatten().collect();
+        Some((*peer, Spread::of(&values)?.median))
+    };
+    let medians = peers.iter().filter_map(median);
+    let best = match workload.metric(metric)?.better {
+        Better::Less => medians.min_by(|a, b| a.1.total_cmp(&b.1)),
+        Better::More => medians.max_by(|a, b| a.1.total_cmp(&b.1)),
+    };
+    best.map(|(peer, _)| peer)
 }
 
 fn ratio(workload: &'static Workload, metric: &str, peer: &'static str, records: &Records) -> Option<Estimate> {

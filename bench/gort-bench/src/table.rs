@@ -133,6 +133,7 @@ fn judged(report: &WorkloadReport, verdict: &Verdict, paint: Paint) -> String {
     let metric = report.workload.metric(verdict.metric);
     let (label, scale) = metric.map_or((verdict.metric, 1.0), |metric| (metric.label, metric.scale));
     let (show, limit): (fn(f64) -> String, _) = match verdict.times {
+        Some(peer) if verdict.best_of.is_some() => (ratio, format!("{} x {peer}, the best", verdict.limit)),
         Some(peer) => (ratio, format!("{} x {peer}", verdict.limit)),
         None => (number, number(verdict.limit * scale)),
     };

@@ -13,9 +13,12 @@
 //! Peers in other languages implement the same few lines; `bench/go` does.
 
 pub mod call;
+pub mod check;
 pub mod control;
+pub mod lateness;
 pub mod memory;
 pub mod outcome;
+pub mod process;
 pub mod timing;
 
 pub use call::Call;

@@ -1,6 +1,8 @@
 //! Timing a piece of work several times over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::process::cpu_time;
 
 /// Nanoseconds that each of `repeats` runs of `work` took, in order.
 ///
@@ -14,6 +16,27 @@ pub fn repeat<E>(repeats: usize, mut work: impl FnMut() -> Result<(), E>) -> Res
             Ok(began.elapsed().as_nanos() as f64)
         })
         .collect()
+}
+
+/// What a piece of work took.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// By the clock on the wall.
+    pub wall: Duration,
+    /// CPU time of the process meanwhile.
+    pub cpu: Duration,
+}
+
+impl Cost {
+    /// Of one run of `work`.
+    ///
+    /// # Errors
+    /// That of `work`, which checks its own result.
+    pub fn of<E>(work: impl FnOnce() -> Result<(), E>) -> Result<Cost, E> {
+        let (began, cpu) = (Instant::now(), cpu_time());
+        work()?;
+        Ok(Cost { wall: began.elapsed(), cpu: cpu_time() - cpu })
+    }
 }
 
 /// The median; not a number if there is nothing.

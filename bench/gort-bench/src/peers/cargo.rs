@@ -15,8 +15,22 @@ struct Message {
     package_id: Option<String>,
 }
 
-/// Builds a package with the release profile and finds its executable.
-pub fn build(package: &str) -> Result<Peer> {
+/// Builds the package that is made of this repository's own crates.
+pub fn build_ours(package: &str) -> Result<Peer> {
+    Ok(Peer { exe: executable(package)?, version: commit().unwrap_or_else(|| "version unknown".to_owned()) })
+}
+
+/// Builds a package that is made to measure these crates.
+pub fn build(package: &str, crates: &[&str]) -> Result<Peer> {
+    let exe = executable(package)?;
+    let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    let versions: Vec<_> =
+        crates.iter().map(|name| format!("{name} {}", locked(&lock, name).unwrap_or("of unknown version"))).collect();
+    Ok(Peer { exe, version: versions.join(" on ") })
+}
+
+/// Builds with the release profile, and says where the executable is.
+fn executable(package: &str) -> Result<PathBuf> {
     // Set by `cargo run`.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
@@ -37,8 +51,13 @@ pub fn build(package: &str) -> Result<Peer> {
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .find_map(|message| message.package_id?.contains(package).then_some(message.executable?));
-    let exe = built.with_context(|| format!("cargo built no executable for {package}"))?;
-    Ok(Peer { exe, version: commit().unwrap_or_else(|| "version unknown".to_owned()) })
+    built.with_context(|| format!("cargo built no executable for {package}"))
+}
+
+/// The version of a crate in a lock file.
+fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let (_, package) = lock.split_once(&format!("name = \"{name}\"\n"))?;
+    package.lines().next()?.strip_prefix("version = \"")?.strip_suffix('"')
 }
 
 /// Which state of the repository this is.
@@ -52,4 +71,18 @@ fn commit() -> Option<String> {
         .ok()?;
     let text = String::from_utf8(git.stdout).ok()?;
     (git.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_crate_that_is_measured_is_in_the_lock_file() {
+        let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+        for name in ["crossbeam-channel", "flume", "kanal", "may", "parking_lot", "tokio"] {
+            assert!(locked(&lock, name).is_some_and(|version| version.contains('.')), "{name}");
+        }
+        assert_eq!(locked(&lock, "tok"), None);
+    }
 }

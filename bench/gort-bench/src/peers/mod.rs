@@ -16,7 +16,20 @@ use anyhow::{Context as _, Result, bail};
 pub const GORT: &str = "gort";
 
 /// All peers.
-pub const NAMES: &[&str] = &[GORT, "epoll", "go", "threads"];
+pub const NAMES: &[&str] = &[
+    GORT,
+    "crossbeam",
+    "epoll",
+    "flume",
+    "flume_async",
+    "go",
+    "kanal",
+    "kanal_async",
+    "may",
+    "parking_lot",
+    "threads",
+    "tokio",
+];
 
 /// A peer that can be started.
 #[derive(Debug, Clone)]
@@ -66,10 +79,18 @@ impl Roster {
 
 fn find(name: &str) -> Result<Peer> {
     match name {
-        GORT => cargo::build("gort-bench-peer-gort"),
+        GORT => cargo::build_ours("gort-bench-peer-gort"),
         "epoll" => ourselves("edge-triggered epoll, written by hand"),
         "threads" => ourselves("std::thread"),
         "go" => go::build(),
+        "crossbeam" => cargo::build("gort-bench-peer-channels", &["crossbeam-channel"]),
+        "flume" => cargo::build("gort-bench-peer-channels", &["flume"]),
+        "kanal" => cargo::build("gort-bench-peer-channels", &["kanal"]),
+        "parking_lot" => cargo::build("gort-bench-peer-channels", &["parking_lot"]),
+        "flume_async" => cargo::build("gort-bench-peer-tokio", &["flume", "tokio"]),
+        "kanal_async" => cargo::build("gort-bench-peer-tokio", &["kanal", "tokio"]),
+        "tokio" => cargo::build("gort-bench-peer-tokio", &["tokio"]),
+        "may" => cargo::build("gort-bench-peer-may", &["may"]),
         _ => bail!("there is no peer {name}, but: {}", NAMES.join(", ")),
     }
 }

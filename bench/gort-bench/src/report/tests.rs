@@ -57,3 +57,23 @@ fn a_peer_that_fails_is_told_of_and_leaves_the_target_open() {
     assert_eq!(report.targets[0].ok, None);
     assert!(report.ratios.iter().all(|ratio| ratio.peer != "go"));
 }
+
+#[test]
+fn the_best_peer_is_the_one_with_the_best_median_of_those_that_count() {
+    let workload = workloads::all().find(|workload| workload.name == "chan_mpmc").unwrap();
+    let mut records = Records::default();
+    // may is better than both and does something else; kanal is better once.
+    let measured: [(&str, [f64; 3]); 4] =
+        [("gort", [40.0; 3]), ("may", [1.0; 3]), ("kanal", [20.0, 80.0, 90.0]), ("kanal_async", [50.0; 3])];
+    for (peer, figures) in measured {
+        for (round, ns) in figures.into_iter().enumerate() {
+            let result = Ok(Outcome::new().with("ns", ns));
+            records.add(workload.name, peer, Record { round, result, took: Duration::from_secs(1), others_cpus: 0.0 });
+        }
+    }
+    let verdict = &WorkloadReport::of(workload, 2, &records).targets[0];
+    assert_eq!((verdict.times, verdict.best_of), (Some("kanal_async"), Some(&["kanal", "kanal_async"][..])));
+    assert_eq!((verdict.reached.unwrap().median, verdict.ok), (0.8, Some(true)));
+    let nobody = &WorkloadReport::of(workload, 2, &Records::default()).targets[0];
+    assert_eq!((nobody.ok, nobody.reached.is_none()), (None, true));
+}

@@ -1,15 +1,21 @@
 //! The workloads on OS threads, with std alone.
 
+mod stuck;
+mod waiting;
+
+pub use stuck::{blocking_syscall, hog_relay};
+pub use waiting::{mutex, pingpong, timers};
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
+use gort_bench_wire::check::expect;
 use gort_bench_wire::memory::Memory;
 use gort_bench_wire::timing::{median, repeat};
-use gort_bench_wire::{Call, Outcome};
-use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
+use gort_bench_wire::{Call, Outcome, process};
 
 use super::number;
 
@@ -36,7 +42,7 @@ pub fn spawn_join(call: &Call) -> Result<Outcome> {
 }
 
 pub fn park_unpark(call: &Call) -> Result<Outcome> {
-    stay_on_one_cpu_if_asked(call)?;
+    process::stay_on(number(call, "procs")?)?;
     let (count, repeats) = (number(call, "count")?, number(call, "repeats")?);
     let times = repeat(repeats + 1, || -> Result<()> {
         // Whose turn it is, as threads may wake without an unpark.
@@ -62,13 +68,13 @@ pub fn park_unpark(call: &Call) -> Result<Outcome> {
             second.thread().unpark();
             wait_for(2 * round + 2);
         }
-        expect("round trips", join(second)? as u64, count as u64)
+        Ok(expect("round trips", join(second)? as u64, count as u64)?)
     })?;
     Ok(Outcome::new().with("ns", median(&times[1..]) / count as f64))
 }
 
 pub fn yields(call: &Call) -> Result<Outcome> {
-    stay_on_one_cpu_if_asked(call)?;
+    process::stay_on(number(call, "procs")?)?;
     let (threads, count, repeats) = (number(call, "goroutines")?, number(call, "count")?, number(call, "repeats")?);
     let times = repeat(repeats + 1, || -> Result<()> {
         let mut handles = Vec::with_capacity(threads);
@@ -87,7 +93,7 @@ pub fn yields(call: &Call) -> Result<Outcome> {
         for handle in handles {
             yields += join(handle)?;
         }
-        expect("yields", yields, (count * threads) as u64)
+        Ok(expect("yields", yields, (count * threads) as u64)?)
     })?;
     Ok(Outcome::new().with("ns", median(&times[1..]) / (count * threads) as f64))
 }
@@ -101,7 +107,7 @@ pub fn malloc(call: &Call) -> Result<Outcome> {
                 let block = black_box(Box::new([n; 8]));
                 sum += block[7];
             }
-            expect("sum of what the blocks held", sum, count * (count - 1) / 2)
+            Ok(expect("sum of what the blocks held", sum, count * (count - 1) / 2)?)
         })
     });
     Ok(Outcome::new().with("ns", median(&join(in_thread)??[1..]) / count as f64))
@@ -153,21 +159,6 @@ pub fn parked(call: &Call) -> Result<Outcome> {
         .with("count", count as f64))
 }
 
-/// The counterpart of a runtime with one processor.
-fn stay_on_one_cpu_if_asked(call: &Call) -> Result<()> {
-    if number(call, "procs")? == 1 {
-        let mut here = CpuSet::new();
-        here.set(sched_getcpu());
-        sched_setaffinity(None, &here).context("cannot stay on one CPU")?;
-    }
-    Ok(())
-}
-
 fn join<T>(handle: thread::JoinHandle<T>) -> Result<T> {
     handle.join().map_err(|_| anyhow!("a thread panicked"))
-}
-
-fn expect(what: &str, got: u64, expected: u64) -> Result<()> {
-    ensure!(got == expected, "{what}: {got} instead of {expected}");
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Better, Bound, Entry, Metric, Procs, Shown, Target, Task, Workload};
+use super::{Bound, Entry, Metric, Procs, Shown, Target, Task, Workload};
 
 /// See the module.
 pub const WORKLOADS: &[Workload] = &[
@@ -39,17 +39,19 @@ const fn target(metric: &'static str, factor: f64) -> Target {
 
 const SERVERS: &[Entry] = &[
     Entry::plain("gort"),
-    Entry { peer: "epoll", params: &[], note: Some("the yardstick: as many event loops as gort has processors") },
+    Entry::noted("epoll", "the yardstick: as many event loops as gort has processors"),
     Entry::plain("go"),
-    Entry { peer: "threads", params: &[], note: Some("a thread per connection") },
+    Entry::plain("tokio"),
+    Entry::plain("may"),
+    Entry::noted("threads", "a thread per connection"),
 ];
 
 const METRICS: &[Metric] = &[
     Metric::less("cpu_us_per_req", "CPU us/req", Shown::Compared),
     Metric::more("rps", "req/s", Shown::Median),
-    Metric { key: "p50_us", label: "p50 ms", better: Better::Less, shown: Shown::Median, scale: 1e-3 },
-    Metric { key: "p99_us", label: "p99 ms", better: Better::Less, shown: Shown::Compared, scale: 1e-3 },
-    Metric { key: "p999_us", label: "p99.9 ms", better: Better::Less, shown: Shown::Median, scale: 1e-3 },
+    Metric::scaled("p50_us", "p50 ms", 1e-3, Shown::Median),
+    Metric::scaled("p99_us", "p99 ms", 1e-3, Shown::Compared),
+    Metric::scaled("p999_us", "p99.9 ms", 1e-3, Shown::Median),
     Metric::less("syscalls_per_req", "calls/req", Shown::Median),
     Metric::less("server_bytes_per_conn", "bytes/conn", Shown::Median),
     Metric::less("max_us", "longest", Shown::No),

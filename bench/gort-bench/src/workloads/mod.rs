@@ -4,9 +4,12 @@
 //! parameters, and the list of peers that have it. A further peer is an entry here and one in `peers`; a further workload is a constant in one
 //! of the files below.
 
+mod channels;
 mod compute;
 mod echo;
 mod parked;
+mod stuck;
+mod timers;
 
 use std::time::Duration;
 
@@ -53,6 +56,8 @@ pub enum Task {
 pub enum Procs {
     /// One, to see the bare cost of a path.
     One,
+    /// Two, whatever the machine has.
+    Two,
     /// As many as the run was asked for.
     AsAsked,
 }
@@ -119,17 +124,28 @@ pub enum Bound {
     Value(f64),
     /// So many times a peer's.
     Times(f64, &'static str),
+    /// So many times that of the best of these peers, which are those that do the same thing.
+    TimesBest(f64, &'static [&'static str]),
 }
 
 impl Entry {
     const fn plain(peer: &'static str) -> Entry {
         Entry { peer, params: &[], note: None }
     }
+
+    const fn noted(peer: &'static str, note: &'static str) -> Entry {
+        Entry { peer, params: &[], note: Some(note) }
+    }
 }
 
 impl Metric {
     const fn less(key: &'static str, label: &'static str, shown: Shown) -> Metric {
         Metric { key, label, better: Better::Less, shown, scale: 1.0 }
+    }
+
+    /// Told by the workers in another unit than the table's.
+    const fn scaled(key: &'static str, label: &'static str, scale: f64, shown: Shown) -> Metric {
+        Metric { key, label, better: Better::Less, shown, scale }
     }
 
     const fn more(key: &'static str, label: &'static str, shown: Shown) -> Metric {
@@ -152,6 +168,7 @@ impl Workload {
     pub fn procs(&self, asked: usize) -> usize {
         match self.procs {
             Procs::One => 1,
+            Procs::Two => 2,
             Procs::AsAsked => asked,
         }
     }
@@ -159,7 +176,15 @@ impl Workload {
 
 /// All workloads, in the order in which they are told.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
-    compute::WORKLOADS.iter().chain(parked::WORKLOADS).chain(echo::WORKLOADS)
+    let groups = [
+        compute::WORKLOADS,
+        channels::WORKLOADS,
+        timers::WORKLOADS,
+        stuck::WORKLOADS,
+        parked::WORKLOADS,
+        echo::WORKLOADS,
+    ];
+    groups.into_iter().flatten()
 }
 
 #[cfg(test)]

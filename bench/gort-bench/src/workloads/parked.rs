@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Better, Bound, Entry, Metric, Procs, Shown, Target, Task, Workload};
+use super::{Bound, Entry, Metric, Procs, Shown, Target, Task, Workload};
 
 /// See the module.
 pub const WORKLOADS: &[Workload] = &[Workload {
@@ -13,7 +13,13 @@ pub const WORKLOADS: &[Workload] = &[Workload {
     procs: Procs::AsAsked,
     entries: &[
         Entry::plain("gort"),
-        Entry { peer: "go", params: &[], note: Some("stacks begin at 2 KiB and are copied when they grow") },
+        Entry::noted("go", "stacks begin at 2 KiB and are copied when they grow"),
+        Entry::noted("tokio", "tasks without stacks: as large as what they hold across their waits"),
+        Entry {
+            peer: "may",
+            params: &[("count", 20_000)],
+            note: Some("20,000: it panics at 32,000, for want of mappings"),
+        },
         Entry {
             peer: "threads",
             params: &[("count", 10_000)],
@@ -22,15 +28,9 @@ pub const WORKLOADS: &[Workload] = &[Workload {
     ],
     metrics: &[
         Metric::less("bytes", "bytes", Shown::Compared),
-        Metric { key: "spawn_ns", label: "spawn us", better: Better::Less, shown: Shown::Median, scale: 1e-3 },
-        Metric { key: "wake_ns", label: "wake us", better: Better::Less, shown: Shown::Median, scale: 1e-3 },
-        Metric {
-            key: "mappings_share",
-            label: "% of max_map_count",
-            better: Better::Less,
-            shown: Shown::Median,
-            scale: 100.0,
-        },
+        Metric::scaled("spawn_ns", "spawn us", 1e-3, Shown::Median),
+        Metric::scaled("wake_ns", "wake us", 1e-3, Shown::Median),
+        Metric::scaled("mappings_share", "% of max_map_count", 100.0, Shown::Median),
     ],
     targets: &[Target { metric: "bytes", at_most: Bound::Value(9500.0) }],
     rounds: 5,

@@ -33,7 +33,12 @@ fn targets_speak_of_the_metrics_and_peers_of_their_workload() {
     for workload in all() {
         for target in workload.targets {
             assert!(workload.metric(target.metric).is_some(), "{}: {}", workload.name, target.metric);
-            if let Bound::Times(_, peer) = target.at_most {
+            let peers: &[_] = match target.at_most {
+                Bound::Value(_) => &[],
+                Bound::Times(_, peer) => &[peer],
+                Bound::TimesBest(_, peers) => peers,
+            };
+            for &peer in peers {
                 assert!(workload.entries.iter().any(|entry| entry.peer == peer), "{}: {peer}", workload.name);
             }
         }

@@ -1,12 +1,15 @@
-//! Workloads that only compute and switch: spawn and join, park and unpark, yield, malloc and free.
+//! Workloads that only compute and switch: spawn and join, park and unpark, yield, malloc and free, one mutex for all.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use gort::sync::Mutex;
+use gort_bench_wire::check::expect;
 use gort_bench_wire::timing::{median, repeat};
 use gort_bench_wire::{Call, Outcome};
 
-use crate::Result;
+use crate::{Result, join};
 
 /// `count` goroutines are started, then all of them joined. The first time is told apart: it also makes stacks and records.
 pub fn spawn_join(call: &Call) -> Result<Outcome> {
@@ -20,7 +23,7 @@ pub fn spawn_join(call: &Call) -> Result<Outcome> {
             handles.push(gort::go(|| RAN.fetch_add(1, Relaxed)));
         }
         for handle in handles {
-            handle.join().map_err(|_| "a goroutine panicked")?;
+            join(handle)?;
         }
         let ran = RAN.load(Relaxed);
         expect("goroutines that ran", ran - before, count as u64)?;
@@ -50,7 +53,7 @@ pub fn park_unpark(call: &Call) -> Result<Outcome> {
             other.unpark();
             gort::park();
         }
-        expect("round trips", second.join().map_err(|_| "a goroutine panicked")?, count)
+        Ok(expect("round trips", join(second)?, count)?)
     })?;
     Ok(Outcome::new().with("ns", median(&times[1..]) / count as f64))
 }
@@ -73,9 +76,9 @@ pub fn yields(call: &Call) -> Result<Outcome> {
         }
         let mut yields = 0;
         for handle in handles {
-            yields += handle.join().map_err(|_| "a goroutine panicked")?;
+            yields += join(handle)?;
         }
-        expect("yields", yields, count * goroutines as u64)
+        Ok(expect("yields", yields, count * goroutines as u64)?)
     })?;
     Ok(Outcome::new().with("ns", median(&times[1..]) / (count * goroutines as u64) as f64))
 }
@@ -90,14 +93,34 @@ pub fn malloc(call: &Call) -> Result<Outcome> {
                 let block = black_box(Box::new([n; 8]));
                 sum += block[7];
             }
-            expect("sum of what the blocks held", sum, count * (count - 1) / 2)
+            Ok(expect("sum of what the blocks held", sum, count * (count - 1) / 2)?)
         })
     });
-    let times = in_goroutine.join().map_err(|_| "the goroutine panicked")??;
+    let times = join(in_goroutine)??;
     Ok(Outcome::new().with("ns", median(&times[1..]) / count as f64))
 }
 
-/// A result that is not what it must be makes every figure worthless.
-pub fn expect(what: &str, got: u64, expected: u64) -> Result<()> {
-    if got == expected { Ok(()) } else { Err(format!("{what}: {got} instead of {expected}").into()) }
+/// `goroutines` of them lock the same mutex `count` times each, for an addition.
+pub fn mutex(call: &Call) -> Result<Outcome> {
+    let (goroutines, count) = (call.number::<usize>("goroutines")?, call.number::<u64>("count")?);
+    let repeats = call.number::<usize>("repeats")?;
+    let all = count * goroutines as u64;
+    let times = repeat(repeats + 1, || -> Result<()> {
+        let sum = Arc::new(Mutex::new(0));
+        let mut handles = Vec::with_capacity(goroutines);
+        for _ in 0..goroutines {
+            let sum = sum.clone();
+            handles.push(gort::go(move || {
+                for _ in 0..count {
+                    *sum.lock().unwrap() += 1;
+                }
+            }));
+        }
+        for handle in handles {
+            join(handle)?;
+        }
+        let sum = *sum.lock().map_err(|_| "the mutex is poisoned")?;
+        Ok(expect("additions", sum, all)?)
+    })?;
+    Ok(Outcome::new().with("ns", median(&times[1..]) / all as f64))
 }

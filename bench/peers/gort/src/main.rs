@@ -1,8 +1,11 @@
 //! The workloads on gort. Started by `gort-bench`; see `gort-bench-wire` for how.
 
+mod channels;
 mod compute;
 mod echo;
 mod parked;
+mod stuck;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -34,8 +37,23 @@ fn run(call: &Call) -> Result<()> {
         "yield" => compute::yields(call)?,
         "malloc" => compute::malloc(call)?,
         "parked" => parked::parked(call)?,
+        "skynet" => channels::skynet(call)?,
+        "pingpong" => channels::pingpong(call)?,
+        "mpmc" => channels::mpmc(call)?,
+        "select2" => channels::select2(call)?,
+        "select_default" => channels::select_default(call)?,
+        "mutex" => compute::mutex(call)?,
+        "timers" => timers::timers(call)?,
+        "arm_cancel" => timers::arm_cancel(call)?,
+        "hog_relay" => stuck::hog_relay(call)?,
+        "blocking_syscall" => stuck::blocking_syscall(call)?,
         "echo_server" => return echo::serve(),
         other => return Err(format!("no such task: {other}").into()),
     };
     Ok(outcome.print()?)
+}
+
+/// What a goroutine returned.
+fn join<T>(handle: gort::JoinHandle<T>) -> Result<T> {
+    handle.join().map_err(|_| "a goroutine panicked".into())
 }

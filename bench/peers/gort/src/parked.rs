@@ -4,18 +4,18 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use gort_bench_wire::check::expect;
 use gort_bench_wire::memory::{Memory, mappings};
 use gort_bench_wire::{Call, Outcome};
 
-use crate::Result;
-use crate::compute::expect;
+use crate::{Result, join};
 
 pub fn parked(call: &Call) -> Result<Outcome> {
     let count = call.number::<u64>("count")?;
     static BEGUN: AtomicU64 = AtomicU64::new(0);
     static WOKEN: AtomicU64 = AtomicU64::new(0);
     // The runtime's own share is no goroutine's.
-    gort::go(|| ()).join().map_err(|_| "a goroutine panicked")?;
+    join(gort::go(|| ()))?;
     let before = Memory::of_this_process()?;
     let began = Instant::now();
     let mut handles = Vec::new();
@@ -44,7 +44,7 @@ pub fn parked(call: &Call) -> Result<Outcome> {
         handle.goroutine().unpark();
     }
     for handle in handles {
-        handle.join().map_err(|_| "a goroutine panicked")?;
+        join(handle)?;
     }
     let woken = began.elapsed();
     expect("goroutines that woke", WOKEN.load(Relaxed), count)?;
