@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::peers;
 use crate::workloads;
 
-/// gort beside OS threads, a raw epoll server and Go: the same workloads, interleaved, each measurement a process of its own, with ratios to the
+/// gort beside OS threads, a raw epoll server, Go, tokio and may: the same workloads, interleaved, each measurement a process of its own, with ratios to the
 /// best first.
 #[derive(Debug, Parser)]
 #[command(name = "gort-bench", max_term_width = 120)]

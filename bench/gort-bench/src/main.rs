@@ -1,4 +1,4 @@
-//! gort beside OS threads, a raw epoll server and Go.
+//! gort beside OS threads, a raw epoll server, Go, tokio and may.
 //!
 //! ```text
 //! run ── peers      find and build who takes part          workloads   the table: what, on whom, what it must reach

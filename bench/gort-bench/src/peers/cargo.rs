@@ -24,8 +24,8 @@ pub fn build_ours(package: &str) -> Result<Peer> {
 pub fn build(package: &str, crates: &[&str]) -> Result<Peer> {
     let exe = executable(package)?;
     let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).context("cannot read Cargo.lock")?;
-    let versions: Vec<_> =
-        crates.iter().map(|name| format!("{name} {}", locked(&lock, name).unwrap_or("of unknown version"))).collect();
+    let version = |name: &&str| format!("{name} {}", locked(&lock, package, name).unwrap_or("of unknown version"));
+    let versions: Vec<_> = crates.iter().map(version).collect();
     Ok(Peer { exe, version: versions.join(" on ") })
 }
 
@@ -54,10 +54,20 @@ fn executable(package: &str) -> Result<PathBuf> {
     built.with_context(|| format!("cargo built no executable for {package}"))
 }
 
-/// The version of a crate in a lock file.
-fn locked<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
-    let (_, package) = lock.split_once(&format!("name = \"{name}\"\n"))?;
-    package.lines().next()?.strip_prefix("version = \"")?.strip_suffix('"')
+/// The version of a crate that `user` depends on, from the text of a lock file.
+fn locked<'a>(lock: &'a str, user: &str, name: &str) -> Option<&'a str> {
+    let package = |name: &str| {
+        let (_, text) = lock.split_once(&format!("\nname = \"{name}\"\n"))?;
+        Some(text.split("[[package]]").next().unwrap_or(text))
+    };
+    let dependency = package(user)?.lines().map(|line| line.trim_matches([' ', '"', ',']));
+    match dependency.filter_map(|line| line.strip_prefix(name)).find(|rest| rest.is_empty() || rest.starts_with(' '))? {
+        // There is but one version of it.
+        "" => {
+            package(name)?.lines().find_map(|line| line.strip_prefix("version = ")).map(|text| text.trim_matches('"'))
+        }
+        version => Some(version.trim_start()),
+    }
 }
 
 /// Which state of the repository this is.
@@ -77,12 +87,34 @@ fn commit() -> Option<String> {
 mod tests {
     use super::*;
 
+    const LOCK: &str = r#"
+[[package]]
+name = "peer"
+version = "0.1.0"
+dependencies = [
+ "kanal-extra 9.0.0",
+ "kanal",
+ "tokio 2.0.0",
+]
+
+[[package]]
+name = "kanal"
+version = "0.1.1"
+
+[[package]]
+name = "tokio"
+version = "1.0.0"
+
+[[package]]
+name = "tokio"
+version = "2.0.0"
+"#;
+
     #[test]
-    fn every_crate_that_is_measured_is_in_the_lock_file() {
-        let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
-        for name in ["crossbeam-channel", "flume", "kanal", "may", "parking_lot", "tokio"] {
-            assert!(locked(&lock, name).is_some_and(|version| version.contains('.')), "{name}");
-        }
-        assert_eq!(locked(&lock, "tok"), None);
+    fn of_several_versions_the_one_that_the_peer_uses_is_told() {
+        assert_eq!(locked(LOCK, "peer", "kanal"), Some("0.1.1"));
+        assert_eq!(locked(LOCK, "peer", "tokio"), Some("2.0.0"));
+        assert_eq!(locked(LOCK, "peer", "flume"), None);
+        assert_eq!(locked(LOCK, "nobody", "kanal"), None);
     }
 }

@@ -130,7 +130,7 @@ const WAIT_GROUP: Entry = Entry::noted("go", "a WaitGroup, no handles");
 const FEWER_THREADS: Entry = Entry {
     peer: "threads",
     params: &[("count", 2_000), ("repeats", 3)],
-    note: Some("2,000 threads: 100,000 at once is more than systems allow"),
+    note: Some("2,000 threads: systems refuse many more at once"),
 };
 
 const SPAWNED: &[Metric] = &[NS, Metric::less("cold_ns", "first time ns", Shown::Median)];
