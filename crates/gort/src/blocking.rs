@@ -1,7 +1,9 @@
 //! Marked blocking sections.
 
+use crate::context::{Context, Ended};
 use crate::g::{G, Status};
 use crate::sched;
+use std::panic::resume_unwind;
 
 /// Runs `f`, which may block its thread, and says so: if it lasts, other goroutines go on elsewhere.
 ///
@@ -31,6 +33,48 @@ where
     let _section = Section { before: g.status(), g };
     g.set_status(Status::Blocking);
     f()
+}
+
+/// As [`blocking`], for a caller that waits until `ctx` ends at most.
+///
+/// A call that is in the kernel, or in a C library, cannot be ended. So `f` runs on a goroutine of its own, and what ends is the wait for it:
+/// `f` then goes on to its own end, keeps its thread busy as long as that takes, and its result is dropped there. Whatever it needs moves in,
+/// and what it changes it may change after this call has returned an error. If the context ends before `f` has begun, `f` is dropped and never
+/// called. Costs a goroutine, also without a context that can end; `f` has thread-locals of its own.
+///
+/// # Errors
+/// The context has ended first. A result that is there wins over a context that has ended.
+///
+/// # Panics
+/// If `f` does, with its payload; if it does so after this call has returned, that is reported as any goroutine's panic. And as
+/// [`gort::go`](crate::go).
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// let (ctx, cancel) = gort::context::background().with_cancel();
+/// assert_eq!(gort::blocking_ctx(&ctx, || 7).unwrap(), 7);
+/// gort::go(move || cancel.cancel());
+/// let slow = || std::thread::sleep(Duration::from_millis(50));
+/// assert!(gort::blocking_ctx(&ctx, slow).unwrap_err().is_cancelled());
+/// ```
+#[track_caller]
+pub fn blocking_ctx<F, R>(ctx: &Context, f: F) -> Result<R, Ended>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    if let Some(why) = ctx.err() {
+        return Err(why);
+    }
+    let theirs = ctx.clone();
+    let mut section = crate::go(move || theirs.err().is_none().then(|| blocking(f)));
+    section.wait_ctx(ctx)?;
+    match section.join() {
+        Ok(result) => result.ok_or_else(|| ctx.ended()),
+        Err(payload) => resume_unwind(payload),
+    }
 }
 
 /// Ends the section, also by panic.

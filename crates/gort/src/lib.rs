@@ -62,7 +62,7 @@ pub mod time;
 mod timer;
 mod wait;
 
-pub use blocking::blocking;
+pub use blocking::{blocking, blocking_ctx};
 pub use gort_macros::{main, test};
 pub use host::host;
 pub use spawn::{

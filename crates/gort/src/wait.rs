@@ -2,10 +2,9 @@
 //!
 //! What a wait is for stands in nodes ([`Waiter`](crate::g::Waiter)) in the queues of channels, locks and contexts. Here is what they share.
 
+use crate::context::Bound;
 use crate::g::{G, WaitReason};
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::{NEVER, Target};
 use gort_lockfree::claim::{Claim, State};
 use std::panic::Location;
 
@@ -48,31 +47,28 @@ impl Wait {
         Self { me, claim: Claim::new() }
     }
 
-    /// Parks until somebody has served a case, or `until_ns` has come: `None`, and nobody will serve one any more.
+    /// Parks until somebody has served a case, or the time is over: `None`, and nobody will serve one any more.
+    #[inline]
     pub(crate) fn until(
         &self,
-        until_ns: u64,
+        bound: Bound<'_>,
         reason: WaitReason,
         object: usize,
         site: &'static Location<'static>,
     ) -> Option<End> {
         loop {
-            let mut timer_ns = until_ns;
+            let mut bound = bound;
             match self.claim.state() {
                 State::Done { case, outcome } => return Some(End { case, outcome }),
                 // It will be over soon, and it is too late to give up.
-                State::Taken => timer_ns = NEVER,
+                State::Taken => bound = Bound::NONE,
                 State::Waiting => {
-                    if until_ns != NEVER && clock::now_ns() >= until_ns && self.give_up() {
+                    if bound.is_over() && self.give_up() {
                         return None;
                     }
                 }
             }
-            sched::park::arm(self.me, &self.me.timer, Target::goroutine(self.me), timer_ns);
-            sched::park(self.me, reason, object, site, |me| me.park.commit_sleep());
-            if timer_ns != NEVER {
-                self.me.timer.clear();
-            }
+            bound.park(self.me, reason, object, site);
         }
     }
 

@@ -20,6 +20,7 @@ use super::enlist::ArmEnd;
 use super::error::{RecvError, SendError};
 use super::flavor::Flavor;
 use super::{Receiver, Sender};
+use crate::context::Bound;
 use crate::g::{G, WaitReason, Waiter, Want};
 use crate::prim::rng::Rng;
 use crate::sched;
@@ -422,7 +423,7 @@ fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Cal
     } else {
         let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
         let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
-        wait.until(due_ns, reason, arms.len(), caller.site)
+        wait.until(Bound::at(due_ns), reason, arms.len(), caller.site)
     };
     for &at in &order[..enlisted] {
         // SAFETY: it was enlisted above.

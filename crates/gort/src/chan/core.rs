@@ -32,6 +32,7 @@
 //!
 //! Source: Go `chan.go`.
 
+use crate::context::Bound;
 use crate::g::{GList, Taken, WaitList, WaitReason, Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sched;
@@ -289,7 +290,7 @@ impl<T> Chan<T> {
         until_ns: u64,
         caller: Caller,
     ) -> Option<u8> {
-        let end = wait.until(until_ns, reason, self.object(), caller.site);
+        let end = wait.until(Bound::at(until_ns), reason, self.object(), caller.site);
         if end.is_none() {
             let mut inner = self.inner.lock();
             queue(&mut inner).remove(node);
@@ -340,7 +341,8 @@ impl<T> Chan<T> {
         unsafe { (*sender.slot().cast::<std::cell::Cell<Option<Turn>>>()).set(Some(Turn::Receiver(receiver))) };
         sender.finish(TURN, &mut ready);
         sched::ready_list(&mut ready);
-        let end = wait.until(NEVER, WaitReason::ChanRecv, self.object(), caller.site).expect("without a deadline");
+        let end =
+            wait.until(Bound::NONE, WaitReason::ChanRecv, self.object(), caller.site).expect("without a deadline");
         // SAFETY: who delivered has written the value.
         (end.outcome == DELIVERED).then(|| unsafe { slot.assume_init_read() })
     }

@@ -29,11 +29,6 @@ impl Context {
             None => Flavor::Never,
         })
     }
-
-    /// Why it has ended, for one whose `done` said so.
-    fn ended(&self) -> Ended {
-        self.err().expect("`done` ends with the context")
-    }
 }
 
 /// Why [`Receiver::recv_ctx`] received nothing.

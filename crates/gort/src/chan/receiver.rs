@@ -4,6 +4,7 @@ use super::core::{FOR_EVER, Fail, NOT_AT_ALL};
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::flavor::Flavor;
 use super::iter::{IntoIter, Iter, TryIter};
+use crate::context::Bound;
 use crate::g::{WaitReason, Waiter};
 use crate::sys::clock;
 use crate::wait::{Caller, Wait};
@@ -138,7 +139,7 @@ impl<T> Receiver<T> {
             unsafe { self.flavor.enter(&node, &wait, 0) };
             // Ends by its deadline, or with news.
             let due_ns = self.flavor.due_ns();
-            let _ = wait.until(until_ns.min(due_ns), WaitReason::ChanRecv, object, caller.site);
+            let _ = wait.until(Bound::at(until_ns.min(due_ns)), WaitReason::ChanRecv, object, caller.site);
             self.flavor.leave(&node);
         }
     }

@@ -73,6 +73,11 @@ impl CancelCause {
         let cause = Cause::from(cause.into());
         self.ending.end(Ended::Cancelled(Cancelled::new(Some(cause))));
     }
+
+    /// As [`Cancel::cancel`]: the context and its descendants end without a cause.
+    pub(crate) fn without_cause(&self) {
+        self.ending.end(Ended::Cancelled(Cancelled::new(None)));
+    }
 }
 
 impl fmt::Debug for CancelCause {

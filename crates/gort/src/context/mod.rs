@@ -18,6 +18,13 @@
 //!
 //! Contexts cost no goroutine, and no timer: a deadline is a number that whoever waits takes along. Cloning one counts two references up.
 //!
+//! # Waits
+//! Every wait of gort's takes a context in a form of its own: [`recv_ctx`](crate::chan::Receiver::recv_ctx) and
+//! [`send_ctx`](crate::chan::Sender::send_ctx), [`lock_ctx`](crate::sync::Mutex::lock_ctx) and the others of [`sync`](crate::sync),
+//! [`wait_ctx`](crate::JoinHandle::wait_ctx) for goroutines, [`Context::sleep`], [`blocking_ctx`](crate::blocking_ctx); `recv(ctx.done())` stands
+//! beside anything else in a [`select!`](crate::select). Calls that return an [`io::Result`](std::io::Result) take the ambient one instead. Only
+//! [`scope`](crate::scope()) waits for its goroutines whatever happens, since they use its caller's frame.
+//!
 //! # The ambient context
 //! A library that reads from a stream need not know of contexts. Inside [`Context::run`], and in the goroutines started there, every call of
 //! gort that may park and returns an [`io::Result`](std::io::Result) ends when the context does, with an error that says so:
@@ -38,15 +45,16 @@
 
 mod after_func;
 pub(crate) mod ambient;
+mod bound;
 mod cancel;
 mod ending;
 mod error;
-mod join;
 mod slots;
 mod value;
 
 pub use after_func::AfterFunc;
 pub use ambient::current;
+pub(crate) use bound::Bound;
 pub use cancel::{Cancel, CancelCause, CancelOnDrop};
 pub(crate) use ending::Ending;
 pub use error::{Cancelled, Cause, DeadlineExceeded, Ended};

@@ -13,17 +13,17 @@
 //! the same word, so there is always exactly one second.
 
 use super::{Goroutine, task};
-use crate::context::Ending;
+use crate::context::{Bound, Context, Ended};
 use crate::g::record::PANICKED;
 use crate::g::{G, Status, WaitReason};
 use crate::sched::{self, P};
-use crate::timer::{NEVER, Target};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
 
 const DETACHED: usize = 1;
 const ENDING: usize = 2;
@@ -65,7 +65,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     pub fn join(self) -> std::thread::Result<T> {
         let this = ManuallyDrop::new(self);
-        wait(this.g, this.id, Location::caller());
+        wait(this.g, this.id, Bound::NONE, Location::caller());
         // SAFETY: DONE, and the handle that could take it is this one.
         let outcome = unsafe { task::take_outcome::<T>(this.g) };
         task::recycle(this.g);
@@ -74,9 +74,57 @@ impl<T> JoinHandle<T> {
         outcome
     }
 
-    /// Waits until the goroutine has ended, or `ending` has.
-    pub(crate) fn wait_while_open(&mut self, ending: Option<&Arc<Ending>>, site: &'static Location<'static>) {
-        wait_while_open(self.g, self.id, ending, site);
+    /// Waits for the goroutine to end, for `timeout` at most: true says that [`join`](Self::join) will not wait. Waiting ends nothing: after a
+    /// false one may wait again.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// let mut parked = gort::go(gort::park);
+    /// assert!(!parked.wait_timeout(Duration::from_millis(1)));
+    /// parked.goroutine().unpark();
+    /// assert!(parked.wait_timeout(Duration::MAX));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
+        wait(self.g, self.id, Bound::timeout(timeout), Location::caller())
+    }
+
+    /// Waits for the goroutine to end, until `deadline` at most. As [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// # Examples
+    /// ```
+    /// let mut quick = gort::go(|| 7);
+    /// while !quick.wait_deadline(std::time::Instant::now()) {
+    ///     gort::yield_now();
+    /// }
+    /// assert_eq!(quick.join().unwrap(), 7);
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_deadline(&mut self, deadline: Instant) -> bool {
+        wait(self.g, self.id, Bound::deadline(deadline), Location::caller())
+    }
+
+    /// Waits for the goroutine to end, until `ctx` ends: `Ok` says that [`join`](Self::join) will not wait. A goroutine that has ended wins over
+    /// a context that has.
+    ///
+    /// # Errors
+    /// The context has ended first. The goroutine goes on, and can be waited for again.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// let mut parked = gort::go(gort::park);
+    /// let (ctx, _) = gort::context::background().with_timeout(Duration::from_millis(1));
+    /// assert!(parked.wait_ctx(&ctx).unwrap_err().is_deadline_exceeded());
+    /// parked.goroutine().unpark();
+    /// parked.join().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&mut self, ctx: &Context) -> Result<(), Ended> {
+        wait_ctx(self.g, self.id, ctx, Location::caller())
     }
 
     /// True if the goroutine has ended: [`join`](Self::join) will not wait.
@@ -129,13 +177,8 @@ pub(super) fn is_done(g: &'static G) -> bool {
     g.join.load(Acquire) & DONE != 0
 }
 
-/// Waits until `g` is DONE.
-pub(super) fn wait(g: &'static G, id: u64, site: &'static Location<'static>) {
-    wait_while_open(g, id, None, site);
-}
-
-/// Waits until `g` is DONE, or `ending` ends: true for DONE. The caller is the only one that waits for `g`.
-fn wait_while_open(g: &'static G, id: u64, ending: Option<&Arc<Ending>>, site: &'static Location<'static>) -> bool {
+/// Waits until `g` is DONE, or the time is over: true for DONE. The caller is the only one that waits for `g`.
+pub(super) fn wait(g: &'static G, id: u64, bound: Bound<'_>, site: &'static Location<'static>) -> bool {
     let me = super::wait_record();
     sched::begin_call(me);
     // AcqRel: releases nothing but that we wait; DONE is acquired.
@@ -146,24 +189,18 @@ fn wait_while_open(g: &'static G, id: u64, ending: Option<&Arc<Ending>>, site: &
     if is_done(g) || !stand(0, me.address()) {
         return true;
     }
-    let until_ns = ending.map_or(NEVER, |ending| ending.deadline_ns());
     while !is_done(g) {
-        if ending.is_some_and(|ending| ending.has_ended()) && stand(me.address(), 0) {
+        if bound.is_over() && stand(me.address(), 0) {
             return false;
         }
-        let park = || {
-            sched::park::arm(me, &me.timer, Target::goroutine(me), until_ns);
-            sched::park(me, WaitReason::Join, id as usize, site, |me| me.park.commit_sleep());
-            if until_ns != NEVER {
-                me.timer.clear();
-            }
-        };
-        match ending {
-            None => park(),
-            Some(ending) => ending.while_watched(me, Target::goroutine(me), park),
-        }
+        bound.park(me, WaitReason::Join, id as usize, site);
     }
     true
+}
+
+/// The same for a context.
+pub(super) fn wait_ctx(g: &'static G, id: u64, ctx: &Context, site: &'static Location<'static>) -> Result<(), Ended> {
+    if wait(g, id, Bound::ctx(ctx), site) { Ok(()) } else { Err(ctx.ended()) }
 }
 
 /// The handle goes: leaves the goroutine to itself, or cleans up after it. True: what it dropped was a panic.

@@ -3,6 +3,7 @@
 use super::goroutine::Goroutine;
 use super::task::{self, Attributes};
 use super::{Builder, Started, join};
+use crate::context::{Bound, Context, Ended};
 use crate::g::{G, WaitReason};
 use crate::sched::{self, P};
 use std::fmt;
@@ -13,6 +14,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::{Duration, Instant};
 
 /// The parent is parked and wants to be readied by the last child.
 const WAITING: usize = 1;
@@ -38,6 +40,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 ///
 /// Returns when `f` has returned *and* every goroutine started in the scope has ended, also if `f` panics. While it waits the calling goroutine
 /// is parked (a plain thread is blocked).
+///
+/// No deadline and no context ends that wait, since the goroutines use the caller's frame. What ends it early is that they end: give them the
+/// context, or open the scope inside of its [`run`](crate::context::Context::run).
 ///
 /// # Panics
 /// If `f` panics, or if a goroutine of the scope panicked and its handle was not joined; after all of them have ended.
@@ -214,12 +219,46 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     #[track_caller]
     pub fn join(self) -> std::thread::Result<T> {
         let mut this = ManuallyDrop::new(self);
-        join::wait(this.g, this.id, Location::caller());
+        join::wait(this.g, this.id, Bound::NONE, Location::caller());
         // SAFETY: DONE, and this is the one handle.
         let outcome = unsafe { task::take_outcome::<T>(this.g) };
         task::recycle(this.g);
         drop(this.name.take());
         outcome
+    }
+
+    /// As [`JoinHandle::wait_timeout`](super::JoinHandle::wait_timeout).
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
+        join::wait(self.g, self.id, Bound::timeout(timeout), Location::caller())
+    }
+
+    /// As [`JoinHandle::wait_deadline`](super::JoinHandle::wait_deadline).
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_deadline(&mut self, deadline: Instant) -> bool {
+        join::wait(self.g, self.id, Bound::deadline(deadline), Location::caller())
+    }
+
+    /// As [`JoinHandle::wait_ctx`](super::JoinHandle::wait_ctx). The scope waits for the goroutine all the same.
+    ///
+    /// # Errors
+    /// The context has ended first.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// cancel.cancel();
+    /// gort::scope(|s| {
+    ///     let mut parked = s.spawn(gort::park);
+    ///     assert!(parked.wait_ctx(&ctx).unwrap_err().is_cancelled());
+    ///     parked.goroutine().unpark();
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&mut self, ctx: &Context) -> Result<(), Ended> {
+        join::wait_ctx(self.g, self.id, ctx, Location::caller())
     }
 
     /// True if the goroutine has ended.

@@ -1,15 +1,17 @@
 //! A barrier with std's interface: nobody passes before all have come.
 //!
 //! A count under a lock with the queue of those who wait. The last one to come sets it back to zero and tells everybody; each is told through
-//! its own claim, so no number of the round is needed.
+//! its own claim, so no number of the round is needed. One that gives up leaves queue and count under one lock: either it has been told and
+//! the round is over, or the round goes on without it.
 
 use super::crowd;
+use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// Lets a number of goroutines and threads wait for each other, as [`std::sync::Barrier`]; again and again.
 ///
@@ -60,19 +62,70 @@ impl Barrier {
     /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWaitResult {
-        let caller = Caller::begin();
+        self.wait_within(Bound::NONE, Caller::begin()).expect("nothing else ends the wait")
+    }
+
+    /// Waits until all have come, for `timeout` at most. `None`: they have not, and it is as if the caller had not come either.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let barrier = gort::sync::Barrier::new(2);
+    /// assert!(barrier.wait_timeout(Duration::from_millis(1)).is_none());
+    /// gort::scope(|s| {
+    ///     s.spawn(|| barrier.wait());
+    ///     assert!(barrier.wait_timeout(Duration::MAX).is_some());
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<BarrierWaitResult> {
+        self.wait_within(Bound::timeout(timeout), Caller::begin())
+    }
+
+    /// Waits until all have come, until `deadline` at most. As [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// # Examples
+    /// ```
+    /// let barrier = gort::sync::Barrier::new(2);
+    /// assert!(barrier.wait_deadline(std::time::Instant::now()).is_none());
+    /// ```
+    #[track_caller]
+    pub fn wait_deadline(&self, deadline: Instant) -> Option<BarrierWaitResult> {
+        self.wait_within(Bound::deadline(deadline), Caller::begin())
+    }
+
+    /// Waits until all have come, until `ctx` ends at most.
+    ///
+    /// # Errors
+    /// The context has ended first, and it is as if the caller had not come.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let barrier = gort::sync::Barrier::new(2);
+    /// gort::go(move || cancel.cancel());
+    /// assert!(barrier.wait_ctx(&ctx).unwrap_err().is_cancelled());
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<BarrierWaitResult, Ended> {
+        self.wait_within(Bound::ctx(ctx), Caller::begin()).ok_or_else(|| ctx.ended())
+    }
+
+    fn wait_within(&self, bound: Bound<'_>, caller: Caller) -> Option<BarrierWaitResult> {
         let mut inner = self.inner.lock();
         inner.arrived += 1;
         if inner.arrived < self.size {
-            crowd::wait(&self.inner, inner, |inner| &mut inner.queue, NEVER, WaitReason::Barrier, caller);
-            return BarrierWaitResult(false);
+            let told = crowd::wait(&self.inner, inner, |inner| &mut inner.queue, bound, WaitReason::Barrier, caller);
+            // Out of the queue and out of the count in one breath.
+            return told.map(|()| BarrierWaitResult(false)).map_err(|mut inner| inner.arrived -= 1).ok();
         }
         inner.arrived = 0;
         let mut ready = GList::new();
         crowd::tell_all(&mut inner.queue, &mut ready);
         drop(inner);
         sched::ready_list(&mut ready);
-        BarrierWaitResult(true)
+        Some(BarrierWaitResult(true))
     }
 }
 

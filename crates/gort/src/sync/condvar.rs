@@ -10,11 +10,10 @@
 
 use super::crowd;
 use super::mutex::{Mutex, MutexGuard};
+use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason, Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::{Caller, Wait};
 use std::fmt;
 use std::ptr;
@@ -77,7 +76,10 @@ impl Condvar {
     /// See [`Condvar`].
     #[track_caller]
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
-        self.wait_until(guard, NEVER, Caller::begin()).0
+        match self.wait_within(guard, Bound::NONE, Caller::begin()) {
+            Ok((guard, _)) => Ok(guard),
+            Err(error) => Err(PoisonError::new(error.into_inner().0)),
+        }
     }
 
     /// Waits until `condition`, called with the mutex locked, returns false.
@@ -122,7 +124,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        both(self.wait_until(guard, clock::after(timeout), Caller::begin()))
+        mapped(self.wait_within(guard, Bound::timeout(timeout), Caller::begin()), timed_out)
     }
 
     /// As [`wait`](Self::wait), until `deadline` at most.
@@ -144,7 +146,7 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         deadline: Instant,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-        both(self.wait_until(guard, clock::deadline_ns(deadline), Caller::begin()))
+        mapped(self.wait_within(guard, Bound::deadline(deadline), Caller::begin()), timed_out)
     }
 
     /// Waits until `condition`, called with the mutex locked, returns false, for `timeout` at most. The result says that it timed out only if
@@ -166,31 +168,96 @@ impl Condvar {
     #[track_caller]
     pub fn wait_timeout_while<'a, T: ?Sized, F>(
         &self,
-        mut guard: MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         timeout: Duration,
-        mut condition: F,
+        condition: F,
     ) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)>
     where
         F: FnMut(&mut T) -> bool,
     {
-        let until_ns = clock::after(timeout);
+        mapped(self.wait_while_within(guard, Bound::timeout(timeout), condition), timed_out)
+    }
+
+    /// As [`wait`](Self::wait), until `ctx` ends at most; the mutex is then waited for as long as it takes. With the guard comes `Ok` for a
+    /// notification, else why the context has ended.
+    ///
+    /// # Errors
+    /// Guard and result, if the mutex is poisoned when it is locked again.
+    ///
+    /// # Examples
+    /// ```
+    /// use gort::sync::{Condvar, Mutex};
+    ///
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let (state, changed) = (Mutex::new(0), Condvar::new());
+    /// gort::go(move || cancel.cancel());
+    /// let (state, outcome) = changed.wait_ctx(state.lock().unwrap(), &ctx).unwrap();
+    /// assert!(*state == 0 && outcome.unwrap_err().is_cancelled());
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx<'a, T: ?Sized>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        ctx: &Context,
+    ) -> LockResult<(MutexGuard<'a, T>, Result<(), Ended>)> {
+        mapped(self.wait_within(guard, Bound::ctx(ctx), Caller::begin()), |in_time| in_time_for(ctx, in_time))
+    }
+
+    /// Waits until `condition`, called with the mutex locked, returns false, or `ctx` ends. With the guard comes why the context has ended, only
+    /// if the condition still holds.
+    ///
+    /// # Errors
+    /// As [`wait_ctx`](Self::wait_ctx).
+    ///
+    /// # Examples
+    /// ```
+    /// use gort::sync::{Condvar, Mutex};
+    ///
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let (full, changed) = (Mutex::new(true), Condvar::new());
+    /// cancel.cancel();
+    /// let (full, outcome) = changed.wait_while_ctx(full.lock().unwrap(), &ctx, |full| *full).unwrap();
+    /// assert!(*full && outcome.is_err());
+    /// ```
+    #[track_caller]
+    pub fn wait_while_ctx<'a, T: ?Sized, F>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        ctx: &Context,
+        condition: F,
+    ) -> LockResult<(MutexGuard<'a, T>, Result<(), Ended>)>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        mapped(self.wait_while_within(guard, Bound::ctx(ctx), condition), |in_time| in_time_for(ctx, in_time))
+    }
+
+    /// The mutex again, and whether the condition has ceased to hold in time.
+    #[track_caller]
+    fn wait_while_within<'a, T: ?Sized>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        bound: Bound<'_>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
         loop {
             if !condition(&mut *guard) {
-                return Ok((guard, WaitTimeoutResult(false)));
+                return Ok((guard, true));
             }
-            if until_ns <= clock::now_ns() {
-                return Ok((guard, WaitTimeoutResult(true)));
+            if bound.is_over() {
+                return Ok((guard, false));
             }
-            guard = both(self.wait_until(guard, until_ns, Caller::begin()))?.0;
+            guard = self.wait_within(guard, bound, Caller::begin())?.0;
         }
     }
 
-    fn wait_until<'a, T: ?Sized>(
+    /// The mutex again, and whether a notification came in time.
+    fn wait_within<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
-        until_ns: u64,
+        bound: Bound<'_>,
         caller: Caller,
-    ) -> (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult) {
+    ) -> LockResult<(MutexGuard<'a, T>, bool)> {
         let mutex: &Mutex<T> = MutexGuard::mutex(&guard);
         let (wait, node) = (Wait::new(caller.me), Waiter::new());
         node.set(caller.me, &wait.claim, 0, Want::Value, ptr::null_mut());
@@ -202,13 +269,16 @@ impl Condvar {
         self.has_waiters.store(true, Relaxed);
         drop(queue);
         drop(guard);
-        let end = wait.until(until_ns, WaitReason::Condvar, ptr::from_ref(self) as usize, caller.site);
+        let end = wait.until(bound, WaitReason::Condvar, ptr::from_ref(self) as usize, caller.site);
         if end.is_none() {
             let mut queue = self.queue.lock();
             queue.remove(&node);
             self.publish(&queue);
         }
-        (mutex.relock(caller), WaitTimeoutResult(end.is_none()))
+        match mutex.relock(caller) {
+            Ok(guard) => Ok((guard, end.is_some())),
+            Err(error) => Err(PoisonError::new((error.into_inner(), end.is_some()))),
+        }
     }
 
     fn publish(&self, queue: &WaitList) {
@@ -260,14 +330,23 @@ impl Condvar {
     }
 }
 
-/// Guard and result in one, as std returns them.
-fn both<'a, T: ?Sized>(
-    (guard, result): (LockResult<MutexGuard<'a, T>>, WaitTimeoutResult),
-) -> LockResult<(MutexGuard<'a, T>, WaitTimeoutResult)> {
-    match guard {
-        Ok(guard) => Ok((guard, result)),
-        Err(error) => Err(PoisonError::new((error.into_inner(), result))),
+/// The same guard with what `f` makes of the result.
+fn mapped<G, A, B>(result: LockResult<(G, A)>, f: impl FnOnce(A) -> B) -> LockResult<(G, B)> {
+    match result {
+        Ok((guard, result)) => Ok((guard, f(result))),
+        Err(error) => {
+            let (guard, result) = error.into_inner();
+            Err(PoisonError::new((guard, f(result))))
+        }
     }
+}
+
+fn timed_out(in_time: bool) -> WaitTimeoutResult {
+    WaitTimeoutResult(!in_time)
+}
+
+fn in_time_for(ctx: &Context, in_time: bool) -> Result<(), Ended> {
+    if in_time { Ok(()) } else { Err(ctx.ended()) }
 }
 
 impl Default for Condvar {

@@ -6,7 +6,9 @@
 use super::mutex::Mutex;
 use super::semaphore::{OwnedSemaphorePermit, Semaphore};
 use super::wait_group::WaitGroup;
+use crate::context::Context;
 use std::any::Any;
+use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, PoisonError};
@@ -97,6 +99,34 @@ impl<E: Send + 'static> ErrGroup<E> {
         Self::build(limit, Some(Box::new(at_end)))
     }
 
+    /// A group, with a limit or without, and a context for its goroutines, as Go's `errgroup.WithContext`: a child of `ctx` that is cancelled
+    /// by the first error, with that error as its cause, or when [`wait`](Self::wait) is about to return. A panic cancels it, too.
+    ///
+    /// The error goes two ways, hence `Clone`: one that cannot be cloned fits into an `Arc`, or is told to the context by
+    /// [`with_end`](Self::with_end).
+    ///
+    /// # Examples
+    /// ```
+    /// let (group, ctx) = gort::sync::ErrGroup::with_context(None, &gort::context::background());
+    /// let theirs = ctx.clone();
+    /// group.go(move || theirs.sleep(std::time::Duration::MAX).map_err(|_| "stopped"));
+    /// group.go(|| Err("no luck"));
+    /// assert_eq!(group.wait(), Err("no luck"));
+    /// assert_eq!(ctx.cause().unwrap().to_string(), "no luck");
+    /// ```
+    #[must_use]
+    pub fn with_context(limit: Option<usize>, ctx: &Context) -> (Self, Context)
+    where
+        E: Clone + Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (ctx, cancel) = ctx.with_cancel_cause();
+        let at_end = move |error: Option<&E>| match error {
+            Some(error) => cancel.cancel(error.clone()),
+            None => cancel.without_cause(),
+        };
+        (Self::with_end(limit, at_end), ctx)
+    }
+
     fn build(limit: Option<usize>, at_end: Option<AtEnd<E>>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit)));
         let state = Mutex::new(State { has_failed: false, failure: None, at_end });
@@ -165,7 +195,8 @@ impl<E: Send + 'static> ErrGroup<E> {
         }));
     }
 
-    /// Waits until all goroutines of the group have ended. The group can be used again then.
+    /// Waits until all goroutines of the group have ended. No context cuts this short: it ends them, if they look at it. The group can be used
+    /// again then, but the context it was made with stays ended.
     ///
     /// # Errors
     /// The first error of the group.

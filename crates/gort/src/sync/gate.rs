@@ -20,6 +20,7 @@
 //! one's queue. The queue in the object is 24 bytes.
 //! Source: Go `internal/sync/mutex.go`, normal and starvation mode.
 
+use crate::context::Bound;
 use crate::g::{GList, WaitList, WaitReason, Waiter, Want as Kind};
 use crate::prim::lock::Lock;
 use crate::sched;
@@ -75,9 +76,9 @@ impl Gate {
         self.word.free()
     }
 
-    /// Waits for permits. False: they did not come until `until_ns`.
+    /// Waits for permits. False: they did not come in time.
     #[cold]
-    pub(super) fn wait(&self, want: Want, until_ns: u64, reason: WaitReason, caller: Caller) -> bool {
+    pub(super) fn wait(&self, want: Want, bound: Bound<'_>, reason: WaitReason, caller: Caller) -> bool {
         if self.spin(want) {
             return true;
         }
@@ -94,7 +95,7 @@ impl Gate {
             // then `leave` takes it out.
             unsafe { if is_woken { queue.push_front(&node) } else { queue.push(&node) } };
             drop(queue);
-            match wait.until(until_ns, reason, ptr::from_ref(self) as usize, caller.site) {
+            match wait.until(bound, reason, ptr::from_ref(self) as usize, caller.site) {
                 Some(end) if end.outcome == HANDED_OVER => return true,
                 Some(_) => {}
                 None => {
@@ -105,7 +106,7 @@ impl Gate {
             if self.word.take_woken(want.count()) || self.spin_woken(want.count()) {
                 return true;
             }
-            if until_ns <= clock::now_ns() {
+            if bound.is_over() {
                 let _queue = self.queue.lock();
                 return self.word.leave_woken(want.count());
             }

@@ -4,8 +4,13 @@
 //!   `use` line.
 //! - [`WaitGroup`], [`ErrGroup`] and [`Pool`] are Go's, [`Semaphore`] and [`Notify`] what Rust programs know by these names.
 //!
-//! Whoever waits parks its goroutine, or blocks its thread, and both kinds may stand in one queue. What is free is taken without parking and without an allocation; waiting does not
-//! allocate either.
+//! Whoever waits parks its goroutine, or blocks its thread, and both kinds may stand in one queue. What is free is taken without parking and without
+//! an allocation; waiting does not allocate either.
+//!
+//! Every wait has forms that end by a time (`…_timeout`, `…_deadline`) or by a context (`…_ctx`). What can be had at once is had whatever the time
+//! and the context; what is handed to a party that has just given up goes to the next. Two waits have none: that for a function that somebody else
+//! runs in [`Once::call_once`], [`OnceLock::get_or_init`] or a [`LazyLock`], and that for the goroutines of an [`ErrGroup`]. Both last as long as
+//! those run, so the context belongs to them.
 //!
 //! ```
 //! use gort::sync::Mutex;
@@ -27,6 +32,7 @@
 mod barrier;
 mod condvar;
 mod crowd;
+mod ctx;
 mod err_group;
 mod gate;
 mod lazy_lock;
@@ -42,6 +48,7 @@ mod wait_group;
 
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
+pub use ctx::{LockCtxError, LockCtxResult};
 pub use err_group::ErrGroup;
 pub use lazy_lock::LazyLock;
 pub use mutex::{Mutex, MutexGuard};

@@ -2,12 +2,12 @@
 //!
 //! One permit, of which a holder takes all (`gate`). Locking and unlocking what nobody else wants is one compare-and-swap each.
 
+use super::ctx::{LockCtxError, LockCtxResult};
 use super::gate::Gate;
 use super::poison::{Before, Poison};
+use crate::context::{Bound, Context};
 use crate::g::WaitReason;
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use gort_lockfree::permits::Want;
 use std::cell::UnsafeCell;
@@ -111,7 +111,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         if !self.gate.take_idle(ALL) {
-            self.gate.wait(Want::All(ALL), NEVER, WaitReason::Mutex, Caller::begin());
+            self.gate.wait(Want::All(ALL), Bound::NONE, WaitReason::Mutex, Caller::begin());
         }
         self.locked()
     }
@@ -159,7 +159,7 @@ impl<T: ?Sized> Mutex<T> {
         if self.gate.take_idle(ALL) {
             return Ok(self.locked()?);
         }
-        self.lock_until(clock::after(timeout), Caller::begin())
+        self.lock_within(Bound::timeout(timeout), Caller::begin())
     }
 
     /// Locks, waiting until `deadline` at most. What is free is locked, whatever the time.
@@ -178,11 +178,37 @@ impl<T: ?Sized> Mutex<T> {
         if self.gate.take_idle(ALL) {
             return Ok(self.locked()?);
         }
-        self.lock_until(clock::deadline_ns(deadline), Caller::begin())
+        self.lock_within(Bound::deadline(deadline), Caller::begin())
     }
 
-    fn lock_until(&self, until_ns: u64, caller: Caller) -> TryLockResult<MutexGuard<'_, T>> {
-        if self.gate.wait(Want::All(ALL), until_ns, WaitReason::Mutex, caller) {
+    /// Locks, waiting until `ctx` ends at most. What is free is locked, also if it has ended.
+    ///
+    /// # Errors
+    /// The context has ended first; the guard if it is poisoned.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _) = gort::context::background().with_timeout(Duration::from_millis(1));
+    /// let mutex = gort::sync::Mutex::new(0);
+    /// *mutex.lock_ctx(&ctx).unwrap() += 1;
+    /// let _guard = mutex.lock().unwrap();
+    /// assert!(mutex.lock_ctx(&ctx).is_err());
+    /// ```
+    #[track_caller]
+    pub fn lock_ctx(&self, ctx: &Context) -> LockCtxResult<MutexGuard<'_, T>> {
+        if self.gate.take_idle(ALL)
+            || self.gate.wait(Want::All(ALL), Bound::ctx(ctx), WaitReason::Mutex, Caller::begin())
+        {
+            Ok(self.locked()?)
+        } else {
+            Err(LockCtxError::Ended(ctx.ended()))
+        }
+    }
+
+    fn lock_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<MutexGuard<'_, T>> {
+        if self.gate.wait(Want::All(ALL), bound, WaitReason::Mutex, caller) {
             Ok(self.locked()?)
         } else {
             Err(TryLockError::WouldBlock)
@@ -197,7 +223,7 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the mutex again, for somebody who has given it up for a moment (`condvar`).
     pub(super) fn relock(&self, caller: Caller) -> LockResult<MutexGuard<'_, T>> {
         if !self.gate.take_idle(ALL) {
-            self.gate.wait(Want::All(ALL), NEVER, WaitReason::Mutex, caller);
+            self.gate.wait(Want::All(ALL), Bound::NONE, WaitReason::Mutex, caller);
         }
         self.locked()
     }

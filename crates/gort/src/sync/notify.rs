@@ -3,14 +3,13 @@
 //! A mark and a queue under a lock: the mark is set only while the queue is empty, and a party waits only without it.
 
 use super::crowd;
+use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Wakes those who wait, in order of arrival, without a lock or a condition around it.
 ///
@@ -45,14 +44,14 @@ impl Notify {
     /// See [`Notify`].
     #[track_caller]
     pub fn wait(&self) {
-        self.wait_until(NEVER, Caller::begin());
+        self.wait_within(Bound::NONE, Caller::begin());
     }
 
     /// Waits for a notification for `timeout` at most. True: it came, and is taken. With none remembered, a timeout of zero returns false at once.
     ///
     /// # Examples
     /// ```
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     ///
     /// let changed = gort::sync::Notify::new();
     /// changed.notify_one();
@@ -63,15 +62,47 @@ impl Notify {
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(clock::after(timeout), Caller::begin())
+        self.wait_within(Bound::timeout(timeout), Caller::begin())
     }
 
-    fn wait_until(&self, until_ns: u64, caller: Caller) -> bool {
+    /// Waits for a notification until `deadline` at most. True: it came, and is taken.
+    ///
+    /// # Examples
+    /// ```
+    /// let changed = gort::sync::Notify::new();
+    /// assert!(!changed.wait_deadline(std::time::Instant::now()));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_deadline(&self, deadline: Instant) -> bool {
+        self.wait_within(Bound::deadline(deadline), Caller::begin())
+    }
+
+    /// Waits for a notification until `ctx` ends at most. One that is remembered is taken, also if it has ended.
+    ///
+    /// # Errors
+    /// The context has ended first. No notification is lost with it: it goes to the next, or is remembered.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let changed = gort::sync::Notify::new();
+    /// gort::go(move || cancel.cancel());
+    /// assert!(changed.wait_ctx(&ctx).unwrap_err().is_cancelled());
+    /// changed.notify_one();
+    /// changed.wait_ctx(&ctx).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<(), Ended> {
+        if self.wait_within(Bound::ctx(ctx), Caller::begin()) { Ok(()) } else { Err(ctx.ended()) }
+    }
+
+    fn wait_within(&self, bound: Bound<'_>, caller: Caller) -> bool {
         let mut inner = self.inner.lock();
         if std::mem::take(&mut inner.is_remembered) {
             return true;
         }
-        crowd::wait(&self.inner, inner, |inner| &mut inner.queue, until_ns, WaitReason::Notify, caller)
+        crowd::wait(&self.inner, inner, |inner| &mut inner.queue, bound, WaitReason::Notify, caller).is_ok()
     }
 
     /// Wakes the one that has waited longest. If nobody waits it is remembered for the next; several are remembered as one.

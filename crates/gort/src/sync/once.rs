@@ -11,14 +11,15 @@
 //! returned, and read with Acquire, so whoever sees it sees what the function did. All who wait are told at once and look again.
 
 use super::crowd;
+use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use std::fmt;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{Duration, Instant};
 
 const INCOMPLETE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -29,6 +30,9 @@ const COMPLETE: u8 = 3;
 ///
 /// All callers return after it has been done; those who come while it is being done wait, parked or blocked. If it panics the panic reaches its
 /// caller and the `Once` is *poisoned*: every later `call_once` panics. A function that calls `call_once` of its own `Once` waits for ever.
+///
+/// A deadline or a context can bound a [`wait`](Self::wait), but no `call_once`, which lasts as long as the function that runs: give the context
+/// to that.
 ///
 /// # Examples
 /// ```
@@ -140,8 +144,59 @@ impl Once {
     /// ```
     #[track_caller]
     pub fn wait(&self) {
-        let is_done = self.wait_until(NEVER, false, Caller::begin());
-        assert!(is_done, "Once::wait: the function has panicked");
+        self.wait_within(Bound::NONE, false, Caller::begin());
+    }
+
+    /// As [`wait`](Self::wait), for `timeout` at most. True: a function has been run.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// let once = gort::sync::Once::new();
+    /// assert!(!once.wait_timeout(std::time::Duration::from_millis(1)));
+    /// once.call_once(|| ());
+    /// assert!(once.wait_timeout(std::time::Duration::ZERO));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_within(Bound::timeout(timeout), false, Caller::begin())
+    }
+
+    /// As [`wait`](Self::wait), until `deadline` at most. True: a function has been run.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// assert!(!gort::sync::Once::new().wait_deadline(std::time::Instant::now()));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_deadline(&self, deadline: Instant) -> bool {
+        self.wait_within(Bound::deadline(deadline), false, Caller::begin())
+    }
+
+    /// As [`wait`](Self::wait), until `ctx` ends at most. What has been run wins over a context that has ended.
+    ///
+    /// # Errors
+    /// The context has ended first.
+    ///
+    /// # Panics
+    /// As [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// gort::go(move || cancel.cancel());
+    /// assert!(gort::sync::Once::new().wait_ctx(&ctx).unwrap_err().is_cancelled());
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<(), Ended> {
+        if self.wait_within(Bound::ctx(ctx), false, Caller::begin()) { Ok(()) } else { Err(ctx.ended()) }
     }
 
     /// Waits until a function has been run to its end, whatever became of earlier ones.
@@ -154,7 +209,7 @@ impl Once {
     /// ```
     #[track_caller]
     pub fn wait_force(&self) {
-        self.wait_until(NEVER, true, Caller::begin());
+        self.wait_within(Bound::NONE, true, Caller::begin());
     }
 
     #[cold]
@@ -173,7 +228,8 @@ impl Once {
             match state {
                 COMPLETE => return,
                 RUNNING => {
-                    crowd::wait(&self.queue, queue, |queue| queue, NEVER, WaitReason::Once, caller);
+                    let told = crowd::wait(&self.queue, queue, |queue| queue, Bound::NONE, WaitReason::Once, caller);
+                    debug_assert!(told.is_ok(), "nothing else ends the wait");
                 }
                 POISONED if !force => {
                     drop(queue);
@@ -192,16 +248,21 @@ impl Once {
         }
     }
 
-    /// Waits for the end. False: poisoned, unless `force`, or too late.
-    fn wait_until(&self, until_ns: u64, force: bool, caller: Caller) -> bool {
+    /// Waits for the end. False: too late. Panics if it is poisoned, unless `force`.
+    #[track_caller]
+    pub(super) fn wait_within(&self, bound: Bound<'_>, force: bool, caller: Caller) -> bool {
         while !self.is_completed() {
             let queue = self.queue.lock();
             // Relaxed: changed under the lock.
             match self.state.load(Relaxed) {
                 COMPLETE => {}
-                POISONED if !force => return false,
+                POISONED if !force => {
+                    drop(queue);
+                    panic!("Once::wait: the function has panicked");
+                }
                 _ => {
-                    if !crowd::wait(&self.queue, queue, |queue| queue, until_ns, WaitReason::Once, caller) {
+                    let told = crowd::wait(&self.queue, queue, |queue| queue, bound, WaitReason::Once, caller);
+                    if told.is_err() {
                         return self.is_completed();
                     }
                 }

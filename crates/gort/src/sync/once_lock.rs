@@ -1,10 +1,12 @@
 //! A cell that is written once, with std's interface: a value behind a [`Once`].
 
 use super::once::{Once, OnceState};
+use crate::context::{Bound, Context, Ended};
 use crate::wait::Caller;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
 /// A cell that is written once and then read by many, as [`std::sync::OnceLock`].
 ///
@@ -102,6 +104,52 @@ impl<T> OnceLock<T> {
     pub fn wait(&self) -> &T {
         self.once.wait_force();
         self.get().expect("completed")
+    }
+
+    /// The value, if somebody writes it within `timeout`.
+    ///
+    /// # Examples
+    /// ```
+    /// let cell = gort::sync::OnceLock::<u8>::new();
+    /// assert!(cell.wait_timeout(std::time::Duration::from_millis(1)).is_none());
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<&T> {
+        self.once.wait_within(Bound::timeout(timeout), true, Caller::begin());
+        self.get()
+    }
+
+    /// The value, if somebody writes it until `deadline`.
+    ///
+    /// # Examples
+    /// ```
+    /// let cell = gort::sync::OnceLock::from(7);
+    /// assert_eq!(cell.wait_deadline(std::time::Instant::now()), Some(&7));
+    /// ```
+    #[track_caller]
+    pub fn wait_deadline(&self, deadline: Instant) -> Option<&T> {
+        self.once.wait_within(Bound::deadline(deadline), true, Caller::begin());
+        self.get()
+    }
+
+    /// The value, if somebody writes it before `ctx` ends. A value that is there wins over a context that has ended.
+    ///
+    /// # Errors
+    /// The context has ended first.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let cell = gort::sync::OnceLock::<u8>::new();
+    /// cancel.cancel();
+    /// assert!(cell.wait_ctx(&ctx).unwrap_err().is_cancelled());
+    /// cell.set(7).unwrap();
+    /// assert_eq!(*cell.wait_ctx(&ctx).unwrap(), 7);
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<&T, Ended> {
+        self.once.wait_within(Bound::ctx(ctx), true, Caller::begin());
+        self.get().ok_or_else(|| ctx.ended())
     }
 
     #[cold]

@@ -8,12 +8,12 @@
 //!
 //! Rejected: letting all readers in that wait, also from behind a writer (Go): kinder to readers, but then a writer that came first is last.
 
+use super::ctx::{LockCtxError, LockCtxResult};
 use super::gate::Gate;
 use super::poison::{Before, Poison};
+use crate::context::{Bound, Context};
 use crate::g::WaitReason;
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use gort_lockfree::permits::{Permits, Want};
 use std::cell::UnsafeCell;
@@ -125,7 +125,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
         if !self.gate.take(READER) {
-            self.gate.wait(READER, NEVER, WaitReason::RwLockRead, Caller::begin());
+            self.gate.wait(READER, Bound::NONE, WaitReason::RwLockRead, Caller::begin());
         }
         self.reading()
     }
@@ -166,7 +166,7 @@ impl<T: ?Sized> RwLock<T> {
         if self.gate.take(READER) {
             return Ok(self.reading()?);
         }
-        self.read_until(clock::after(timeout), Caller::begin())
+        self.read_within(Bound::timeout(timeout), Caller::begin())
     }
 
     /// Locks for reading, waiting until `deadline` at most.
@@ -184,7 +184,30 @@ impl<T: ?Sized> RwLock<T> {
         if self.gate.take(READER) {
             return Ok(self.reading()?);
         }
-        self.read_until(clock::deadline_ns(deadline), Caller::begin())
+        self.read_within(Bound::deadline(deadline), Caller::begin())
+    }
+
+    /// Locks for reading, waiting until `ctx` ends at most. What can be had at once is locked, also if it has ended.
+    ///
+    /// # Errors
+    /// The context has ended first; the guard if the lock is poisoned.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let lock = gort::sync::RwLock::new(1);
+    /// cancel.cancel();
+    /// assert!(lock.read_ctx(&ctx).is_ok());
+    /// let _writing = lock.write().unwrap();
+    /// assert!(lock.read_ctx(&ctx).is_err());
+    /// ```
+    #[track_caller]
+    pub fn read_ctx(&self, ctx: &Context) -> LockCtxResult<RwLockReadGuard<'_, T>> {
+        if self.gate.take(READER) || self.gate.wait(READER, Bound::ctx(ctx), WaitReason::RwLockRead, Caller::begin()) {
+            Ok(self.reading()?)
+        } else {
+            Err(LockCtxError::Ended(ctx.ended()))
+        }
     }
 
     /// Locks for writing, waiting as long as it takes.
@@ -202,7 +225,7 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
         if !self.gate.take_idle(ALL) {
-            self.gate.wait(WRITER, NEVER, WaitReason::RwLockWrite, Caller::begin());
+            self.gate.wait(WRITER, Bound::NONE, WaitReason::RwLockWrite, Caller::begin());
         }
         self.writing()
     }
@@ -243,7 +266,7 @@ impl<T: ?Sized> RwLock<T> {
         if self.gate.take_idle(ALL) {
             return Ok(self.writing()?);
         }
-        self.write_until(clock::after(timeout), Caller::begin())
+        self.write_within(Bound::timeout(timeout), Caller::begin())
     }
 
     /// Locks for writing, waiting until `deadline` at most.
@@ -261,19 +284,42 @@ impl<T: ?Sized> RwLock<T> {
         if self.gate.take_idle(ALL) {
             return Ok(self.writing()?);
         }
-        self.write_until(clock::deadline_ns(deadline), Caller::begin())
+        self.write_within(Bound::deadline(deadline), Caller::begin())
     }
 
-    fn read_until(&self, until_ns: u64, caller: Caller) -> TryLockResult<RwLockReadGuard<'_, T>> {
-        if self.gate.wait(READER, until_ns, WaitReason::RwLockRead, caller) {
+    /// Locks for writing, waiting until `ctx` ends at most. What can be had at once is locked, also if it has ended.
+    ///
+    /// # Errors
+    /// As [`read_ctx`](Self::read_ctx).
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let lock = gort::sync::RwLock::new(1);
+    /// let _reading = lock.read().unwrap();
+    /// cancel.cancel();
+    /// assert!(lock.write_ctx(&ctx).is_err());
+    /// ```
+    #[track_caller]
+    pub fn write_ctx(&self, ctx: &Context) -> LockCtxResult<RwLockWriteGuard<'_, T>> {
+        if self.gate.take_idle(ALL) || self.gate.wait(WRITER, Bound::ctx(ctx), WaitReason::RwLockWrite, Caller::begin())
+        {
+            Ok(self.writing()?)
+        } else {
+            Err(LockCtxError::Ended(ctx.ended()))
+        }
+    }
+
+    fn read_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<RwLockReadGuard<'_, T>> {
+        if self.gate.wait(READER, bound, WaitReason::RwLockRead, caller) {
             Ok(self.reading()?)
         } else {
             Err(TryLockError::WouldBlock)
         }
     }
 
-    fn write_until(&self, until_ns: u64, caller: Caller) -> TryLockResult<RwLockWriteGuard<'_, T>> {
-        if self.gate.wait(WRITER, until_ns, WaitReason::RwLockWrite, caller) {
+    fn write_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<RwLockWriteGuard<'_, T>> {
+        if self.gate.wait(WRITER, bound, WaitReason::RwLockWrite, caller) {
             Ok(self.writing()?)
         } else {
             Err(TryLockError::WouldBlock)

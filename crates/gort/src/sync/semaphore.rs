@@ -4,16 +4,16 @@
 //! met does not stand in the queue at all.
 
 use super::gate::Gate;
+use crate::context::{Bound, Context, Ended};
 use crate::g::WaitReason;
 use crate::sched;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use gort_lockfree::permits::{Permits, Want};
 use std::fmt;
 use std::mem;
+use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A number of permits, of which each holder takes one or more, in order of arrival.
 ///
@@ -89,11 +89,9 @@ impl Semaphore {
     #[track_caller]
     #[inline]
     pub fn acquire(&self, count: usize) -> SemaphorePermit<'_> {
-        let Some(want) = self.want(count) else {
-            panic!("Semaphore::acquire: {count} permits are wanted, and there are {} in all", self.total)
-        };
+        let Some(want) = self.want(count) else { self.too_many(count) };
         if !self.gate.take(want) {
-            self.gate.wait(want, NEVER, WaitReason::Semaphore, Caller::begin());
+            self.gate.wait(want, Bound::NONE, WaitReason::Semaphore, Caller::begin());
         }
         self.permit(count)
     }
@@ -131,7 +129,45 @@ impl Semaphore {
     /// ```
     #[track_caller]
     pub fn acquire_timeout(&self, count: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
-        self.acquire_until(count, clock::after(timeout), Caller::begin()).then(|| self.permit(count))
+        self.acquire_within(count, Bound::timeout(timeout), Caller::begin()).then(|| self.permit(count))
+    }
+
+    /// Takes `count` permits, waiting until `deadline` at most. As [`acquire_timeout`](Self::acquire_timeout).
+    ///
+    /// # Examples
+    /// ```
+    /// let semaphore = gort::sync::Semaphore::new(1);
+    /// assert!(semaphore.acquire_deadline(1, std::time::Instant::now()).is_some());
+    /// ```
+    #[track_caller]
+    pub fn acquire_deadline(&self, count: usize, deadline: Instant) -> Option<SemaphorePermit<'_>> {
+        self.acquire_within(count, Bound::deadline(deadline), Caller::begin()).then(|| self.permit(count))
+    }
+
+    /// Takes `count` permits, waiting until `ctx` ends at most, as Go's `Acquire(ctx, n)`. What is free is taken, also if it has ended. More than
+    /// there are in all are waited for, too, but in nobody's way.
+    ///
+    /// # Errors
+    /// The context has ended first.
+    ///
+    /// # Panics
+    /// As [`acquire`](Self::acquire), if nothing can end the context.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let semaphore = gort::sync::Semaphore::new(1);
+    /// let _one = semaphore.acquire_ctx(1, &ctx).unwrap();
+    /// gort::go(move || cancel.cancel());
+    /// assert!(semaphore.acquire_ctx(1, &ctx).unwrap_err().is_cancelled());
+    /// ```
+    #[track_caller]
+    pub fn acquire_ctx(&self, count: usize, ctx: &Context) -> Result<SemaphorePermit<'_>, Ended> {
+        let bound = Bound::ctx(ctx);
+        if bound.is_none() && self.want(count).is_none() {
+            self.too_many(count);
+        }
+        if self.acquire_within(count, bound, Caller::begin()) { Ok(self.permit(count)) } else { Err(ctx.ended()) }
     }
 
     /// As [`acquire`](Self::acquire), for a holder that does not borrow.
@@ -157,6 +193,28 @@ impl Semaphore {
     pub fn acquire_owned(self: Arc<Self>, count: usize) -> OwnedSemaphorePermit {
         mem::forget(self.acquire(count));
         OwnedSemaphorePermit { semaphore: self, count }
+    }
+
+    /// As [`acquire_ctx`](Self::acquire_ctx), for a holder that does not borrow.
+    ///
+    /// # Errors
+    /// As [`acquire_ctx`](Self::acquire_ctx).
+    ///
+    /// # Panics
+    /// As [`acquire_ctx`](Self::acquire_ctx).
+    ///
+    /// # Examples
+    /// ```
+    /// let slots = std::sync::Arc::new(gort::sync::Semaphore::new(1));
+    /// let (ctx, _cancel) = gort::context::background().with_cancel();
+    /// let slot = slots.clone().acquire_owned_ctx(1, &ctx).unwrap();
+    /// gort::go(move || drop(slot)).join().unwrap();
+    /// assert_eq!(slots.available(), 1);
+    /// ```
+    #[track_caller]
+    pub fn acquire_owned_ctx(self: Arc<Self>, count: usize, ctx: &Context) -> Result<OwnedSemaphorePermit, Ended> {
+        mem::forget(self.acquire_ctx(count, ctx)?);
+        Ok(OwnedSemaphorePermit { semaphore: self, count })
     }
 
     /// As [`try_acquire`](Self::try_acquire), for a holder that does not borrow.
@@ -217,14 +275,20 @@ impl Semaphore {
         (count <= self.total).then_some(Want::Some(count as u32))
     }
 
-    fn acquire_until(&self, count: usize, until_ns: u64, caller: Caller) -> bool {
-        match self.want(count) {
-            Some(want) => self.gate.take(want) || self.gate.wait(want, until_ns, WaitReason::Semaphore, caller),
-            None => {
-                sched::sleep_until(caller.me, until_ns, caller.site);
-                false
+    fn acquire_within(&self, count: usize, bound: Bound<'_>, caller: Caller) -> bool {
+        let Some(want) = self.want(count) else {
+            while !bound.is_over() {
+                bound.park(caller.me, WaitReason::Semaphore, ptr::from_ref(self) as usize, caller.site);
             }
-        }
+            return false;
+        };
+        self.gate.take(want) || self.gate.wait(want, bound, WaitReason::Semaphore, caller)
+    }
+
+    #[cold]
+    #[track_caller]
+    fn too_many(&self, count: usize) -> ! {
+        panic!("Semaphore::acquire: {count} permits are wanted, and there are {} in all", self.total)
     }
 
     /// The caller has got `count` permits.

@@ -4,18 +4,17 @@
 //! look of one that is about to wait: so nobody goes to wait between the two.
 
 use super::crowd;
+use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::spawn::JoinHandle;
-use crate::sys::clock;
-use crate::timer::NEVER;
 use crate::wait::Caller;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Waits for a number of things to be done, as Go's `sync.WaitGroup`.
 ///
@@ -113,7 +112,7 @@ impl WaitGroup {
     /// See [`WaitGroup`].
     #[track_caller]
     pub fn wait(&self) {
-        self.wait_until(NEVER, Caller::begin());
+        self.wait_within(Bound::NONE, Caller::begin());
     }
 
     /// Waits until nothing is to be done, for `timeout` at most. True: nothing is.
@@ -127,10 +126,43 @@ impl WaitGroup {
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.wait_until(clock::after(timeout), Caller::begin())
+        self.wait_within(Bound::timeout(timeout), Caller::begin())
     }
 
-    fn wait_until(&self, until_ns: u64, caller: Caller) -> bool {
+    /// Waits until nothing is to be done, until `deadline` at most. True: nothing is.
+    ///
+    /// # Examples
+    /// ```
+    /// let group = gort::sync::WaitGroup::new();
+    /// assert!(group.wait_deadline(std::time::Instant::now()));
+    /// ```
+    #[track_caller]
+    #[must_use = "the time may be over"]
+    pub fn wait_deadline(&self, deadline: Instant) -> bool {
+        self.wait_within(Bound::deadline(deadline), Caller::begin())
+    }
+
+    /// Waits until nothing is to be done, until `ctx` ends at most. If nothing is, that wins over a context that has ended.
+    ///
+    /// # Errors
+    /// The context has ended first.
+    ///
+    /// # Examples
+    /// ```
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
+    /// let group = gort::sync::WaitGroup::new();
+    /// group.add(1);
+    /// cancel.cancel();
+    /// assert!(group.wait_ctx(&ctx).unwrap_err().is_cancelled());
+    /// group.done();
+    /// group.wait_ctx(&ctx).unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait_ctx(&self, ctx: &Context) -> Result<(), Ended> {
+        if self.wait_within(Bound::ctx(ctx), Caller::begin()) { Ok(()) } else { Err(ctx.ended()) }
+    }
+
+    fn wait_within(&self, bound: Bound<'_>, caller: Caller) -> bool {
         let inner = &*self.inner;
         // Acquire: pairs with `done`, whose writes are to be seen.
         if inner.count.load(Acquire) == 0 {
@@ -141,7 +173,7 @@ impl WaitGroup {
         if inner.count.load(Acquire) == 0 {
             return true;
         }
-        crowd::wait(&inner.queue, queue, |queue| queue, until_ns, WaitReason::WaitGroup, caller)
+        crowd::wait(&inner.queue, queue, |queue| queue, bound, WaitReason::WaitGroup, caller).is_ok()
     }
 
     /// Starts a goroutine that counts as one thing until it ends, also if by a panic.

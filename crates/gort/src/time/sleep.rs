@@ -1,10 +1,9 @@
 //! Sleeping.
 
-use crate::context::{Context, Ended};
+use crate::context::{Bound, Context, Ended};
 use crate::g::WaitReason;
 use crate::sched;
 use crate::sys::clock;
-use crate::timer::Target;
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
@@ -59,20 +58,12 @@ pub fn sleep_ctx(ctx: &Context, duration: Duration) -> Result<(), Ended> {
         return Err(why);
     }
     let until_ns = clock::after(duration);
-    let Some(ending) = ctx.ending() else {
-        sched::sleep_until(me, until_ns, site);
-        return Ok(());
-    };
-    let timer_ns = until_ns.min(ending.deadline_ns());
+    let bound = Bound::ctx(ctx).and_at(until_ns);
     while clock::now_ns() < until_ns {
         if let Some(why) = ctx.err() {
             return Err(why);
         }
-        ending.while_watched(me, Target::goroutine(me), || {
-            sched::park::arm(me, &me.timer, Target::goroutine(me), timer_ns);
-            sched::park(me, WaitReason::Sleep, 0, site, |me| me.park.commit_sleep());
-            me.timer.clear();
-        });
+        bound.park(me, WaitReason::Sleep, 0, site);
     }
     Ok(())
 }
