@@ -2,6 +2,13 @@
 //!
 //! Loom knows only `fence(SeqCst)` as strong and treats SeqCst *accesses* as AcqRel, so every store-load pair of this
 //! crate is an explicit fence; that also shows the reader where the pair is.
+//!
+//! Likewise the cells of what lies under a lock that is not here: loom watches that nobody uses them without it.
+
+#[cfg(not(gort_loom))]
+pub(crate) use core::cell::Cell;
+#[cfg(gort_loom)]
+pub(crate) use loom::cell::Cell;
 
 #[cfg(not(gort_loom))]
 pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
@@ -28,14 +35,14 @@ pub(crate) fn relax() {
 
 /// Declares a constructor that is `const` except under loom, whose atomics register themselves when made.
 macro_rules! const_unless_loom {
-    ($(#[$meta:meta])* $vis:vis const fn $name:ident() -> $ret:ty $body:block) => {
+    ($(#[$meta:meta])* $vis:vis const fn $name:ident($($arg:ident: $arg_ty:ty),*) -> $ret:ty $body:block) => {
         #[cfg(not(gort_loom))]
         $(#[$meta])*
-        $vis const fn $name() -> $ret $body
+        $vis const fn $name($($arg: $arg_ty),*) -> $ret $body
 
         #[cfg(gort_loom)]
         $(#[$meta])*
-        $vis fn $name() -> $ret $body
+        $vis fn $name($($arg: $arg_ty),*) -> $ret $body
     };
 }
 

@@ -25,7 +25,8 @@
 //! access; it copies whom to wake before.
 //!
 //! **The waiter is woken.** The winner kicks it (`wake_word`) after `finish`. One that finds TAKEN
-//! parks like one that finds WAITING, so a winner may take its time, park even, in between.
+//! sleeps like one that finds WAITING, so a winner may take its time, sleep even, in between; but it
+//! is too late to give up then, whatever the clock says.
 //!
 //! Rejected: locking all queues of a `select!` at once (Go): two locks per case and a sort.
 //! Models: `claim/model.rs`. Source: crossbeam-channel `context.rs`, `Context::try_select`.
@@ -44,9 +45,51 @@ const TAKEN: u32 = 1;
 const DONE: u32 = 2;
 const OUTCOME_SHIFT: u32 = 2;
 const CASE_SHIFT: u32 = 8;
+/// The case of a waiter that gives up.
+const MYSELF: u32 = Claim::CASES - 1;
 
 /// Who ends a wait. See the [module's documentation](self).
 pub struct Claim(AtomicU32);
+
+/// One that waits: what the protocols here need to know of it.
+pub trait Party {
+    /// How it is known to others.
+    type Id: Copy;
+
+    /// Its own.
+    fn id(&self) -> Self::Id;
+
+    /// True if it does not want to wait any longer: its time is over, or somebody has called it off.
+    fn is_late(&self) -> bool;
+
+    /// Sleeps until it is kicked, or for no reason. With `may_leave` it is kicked, too, when [`is_late`](Self::is_late) becomes true.
+    fn sleep(&self, may_leave: bool);
+}
+
+impl<P: Party> Party for &P {
+    type Id = P::Id;
+
+    fn id(&self) -> P::Id {
+        (**self).id()
+    }
+
+    fn is_late(&self) -> bool {
+        (**self).is_late()
+    }
+
+    fn sleep(&self, may_leave: bool) {
+        (**self).sleep(may_leave);
+    }
+}
+
+/// How a wait has ended: by which case, with which outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The case given to [`Claim::take`].
+    pub case: u32,
+    /// The outcome given to [`Claim::finish`].
+    pub outcome: u8,
+}
 
 /// What has become of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +98,8 @@ pub enum State {
     Waiting,
     /// Somebody is at it, and will wake the waiter when it is done.
     Taken,
-    /// It is over: by which case, with which outcome.
-    Done {
-        /// The case given to [`Claim::take`].
-        case: u32,
-        /// The outcome given to [`Claim::finish`].
-        outcome: u8,
-    },
+    /// It is over.
+    Done(End),
 }
 
 impl Claim {
@@ -113,10 +151,46 @@ impl Claim {
         match word & 3 {
             WAITING => State::Waiting,
             TAKEN => State::Taken,
-            _ => State::Done {
+            _ => State::Done(End {
                 case: word >> CASE_SHIFT,
                 outcome: ((word >> OUTCOME_SHIFT) & ((1 << (CASE_SHIFT - OUTCOME_SHIFT)) - 1)) as u8,
-            },
+            }),
+        }
+    }
+
+    /// True if somebody has been the one that ends the wait.
+    #[inline]
+    pub fn is_taken(&self) -> bool {
+        self.state() != State::Waiting
+    }
+
+    /// Ends the caller's own wait with nothing; false if somebody has been faster.
+    pub fn give_up(&self) -> bool {
+        let is_first = self.take(MYSELF);
+        if is_first {
+            self.finish(0);
+        }
+        is_first
+    }
+
+    /// Waits until somebody has ended the wait, or the party is late: `None`, and nobody will end it any more.
+    #[inline]
+    pub fn wait(&self, party: &impl Party) -> Option<End> {
+        let mut has_slept = false;
+        loop {
+            let may_leave = match self.state() {
+                State::Done(end) => return Some(end),
+                State::Taken => false,
+                State::Waiting => {
+                    let is_late = party.is_late() && !(has_slept && mutated!("claim_looks_at_the_clock_once"));
+                    if is_late && self.give_up() {
+                        return None;
+                    }
+                    !is_late
+                }
+            };
+            party.sleep(may_leave);
+            has_slept = true;
         }
     }
 }
@@ -135,7 +209,7 @@ impl fmt::Debug for Claim {
 
 #[cfg(all(test, not(gort_loom)))]
 mod tests {
-    use super::{Claim, State};
+    use super::{Claim, End, State};
 
     #[test]
     fn a_claim_is_taken_once_and_says_by_whom_and_how_it_ended() {
@@ -146,6 +220,6 @@ mod tests {
         assert_eq!(claim.state(), State::Taken);
         claim.finish(63);
         assert!(!claim.take(3));
-        assert_eq!(claim.state(), State::Done { case: Claim::CASES - 1, outcome: 63 });
+        assert_eq!(claim.state(), State::Done(End { case: Claim::CASES - 1, outcome: 63 }));
     }
 }

@@ -6,7 +6,7 @@
 //! | read-write lock | [`MAX`](Permits::MAX) | a reader one, a writer all |
 //! | semaphore | what it was made with | what was asked for |
 //!
-//! Who gets nothing waits in a queue under a lock of its own, which is not here.
+//! Who gets nothing waits in a queue under a lock of its own: `gate`.
 //!
 //! # States
 //! The number of free permits, and two bits:
@@ -37,16 +37,13 @@
 //!
 //! Rejected: one protocol for each user; a compare-and-swap in `settled` (could not fail, see above); handing over always (a mutex that two
 //! threads use all the time then costs a switch each time).
-//! Models: `permits/model.rs`. Source: Go `internal/sync/mutex.go`; tokio `batch_semaphore.rs` for a lock as a semaphore.
+//! The queue is `gate`, and so are the models: `gate/model.rs`. Source: Go `internal/sync/mutex.go`; tokio `batch_semaphore.rs` for a lock as a semaphore.
 
 use core::fmt;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::atomics::AtomicU32;
+use crate::atomics::{AtomicU32, const_unless_loom};
 use crate::mutate::mutated;
-
-#[cfg(test)]
-mod model;
 
 const QUEUED: u32 = 1;
 const WOKEN: u32 = 1 << 1;
@@ -79,16 +76,11 @@ impl Permits {
     /// There are never more.
     pub const MAX: u32 = u32::MAX >> 2;
 
-    /// A word with `free` permits, at most [`MAX`](Self::MAX).
-    #[cfg(not(gort_loom))]
-    pub const fn new(free: u32) -> Self {
-        Self(AtomicU32::new(free * ONE))
-    }
-
-    /// A word with `free` permits, at most [`MAX`](Self::MAX).
-    #[cfg(gort_loom)]
-    pub fn new(free: u32) -> Self {
-        Self(AtomicU32::new(free * ONE))
+    const_unless_loom! {
+        /// A word with `free` permits, at most [`MAX`](Self::MAX).
+        pub const fn new(free: u32) -> Self {
+            Self(AtomicU32::new(free * ONE))
+        }
     }
 
     /// Takes all if all are free and nobody waits: the fast path, one compare-and-swap.

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{Claim, State};
+use super::{Claim, End, State};
 use crate::atomics::AtomicU32;
 use crate::model::{Arc, check, thread};
 
@@ -45,12 +45,12 @@ fn of_two_givers_one_wins_and_the_value_arrives_whole() {
     check(4, || {
         let waiter = Waiter::new();
         let givers = [giver(&waiter, 0), giver(&waiter, 1)];
-        if let State::Done { case, outcome } = waiter.claim.state() {
+        if let State::Done(End { case, outcome }) = waiter.claim.state() {
             assert_eq!(u32::from(outcome), case);
             assert_eq!(waiter.got(), [case + 1; 2], "the wait ended before the value was there");
         }
         let won = givers.map(|giver| giver.join().unwrap());
-        let State::Done { case, .. } = waiter.claim.state() else { panic!("nobody won") };
+        let State::Done(End { case, .. }) = waiter.claim.state() else { panic!("nobody won") };
         assert_eq!(won, [case == 0, case == 1]);
         assert_eq!(waiter.got(), [case + 1; 2]);
     });

@@ -1,10 +1,8 @@
 //! `select!`: the first of several operations, and no other.
 //!
-//! 1. Each arm, in random order, looks whether it can go on: one that can does, and that is all.
-//! 2. Otherwise all stand in their channels' queues with one claim. One that finds on its way that an operation can go on after all gives the
-//!    claim up, and all start again; so two `select!`s that meet never wait for each other, since whoever came second sees the first.
-//! 3. The party parks until somebody has taken the claim for one of the arms, or the deadline has come.
-//! 4. All nodes leave their queues.
+//! Each arm, in random order, looks whether it can go on: one that can does, and that is all. Otherwise all stand in their channels' queues with
+//! one claim, until somebody serves one of them: the walk, and why it loses nothing, are in `gort_lockfree::select`. Unless one was served, all
+//! start again.
 //!
 //! A receiving arm that wins has its value. A sending arm that wins has a turn (see `core`): the value's expression is evaluated after that, so
 //! what a losing arm would have sent has not been touched.
@@ -26,7 +24,9 @@ use crate::prim::rng::Rng;
 use crate::sched;
 use crate::sys::clock;
 use crate::timer::NEVER;
-use crate::wait::{Caller, Wait};
+use crate::wait::Caller;
+use gort_lockfree::claim::Claim;
+use gort_lockfree::select as walk;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -50,9 +50,9 @@ pub trait Arm {
     /// Stands in the queue; with `news`, only to hear that something has changed. True: it could go on after all.
     ///
     /// # Safety
-    /// Arm and wait stay where they are, and the wait's claim, if taken, is finished, until after `delist`.
+    /// Arm and claim stay where they are, and the claim, if taken, is finished, until after `delist`.
     #[doc(hidden)]
-    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool;
+    unsafe fn enlist(&self, caller: Caller, claim: &Claim, case: u32, news: bool) -> bool;
 
     /// Leaves the queue.
     ///
@@ -185,18 +185,18 @@ impl<T> Arm for RecvArm<'_, T> {
         }
     }
 
-    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
+    unsafe fn enlist(&self, caller: Caller, claim: &Claim, case: u32, news: bool) -> bool {
         // SAFETY: an arm is enlisted once at a time.
         let node = unsafe { self.node.begin() };
         let Flavor::Chan(chan) = &self.receiver.flavor else {
             // SAFETY: the caller's promise. What is due by now ends the wait at once.
-            unsafe { self.receiver.flavor.enter(node, wait, case) };
+            unsafe { self.receiver.flavor.enter(node, caller, claim, case) };
             return false;
         };
         let want = if news { Want::News } else { Want::Value };
-        node.set(wait.me, &wait.claim, case, want, self.slot.get().cast());
+        node.set(caller.me, claim, case, want, self.slot.get().cast());
         // SAFETY: the caller's promise; the slot is the arm's.
-        unsafe { chan.enlist_receiver(node, &wait.claim) }
+        unsafe { chan.enlist_receiver(node, claim) }
     }
 
     unsafe fn delist(&self) {
@@ -293,13 +293,13 @@ impl<T> Arm for SendArm<'_, T> {
         self.sender.chan.is_writable()
     }
 
-    unsafe fn enlist(&self, wait: &Wait, case: u32, news: bool) -> bool {
+    unsafe fn enlist(&self, caller: Caller, claim: &Claim, case: u32, news: bool) -> bool {
         let want = if news { Want::News } else { Want::Turn };
         // SAFETY: an arm is enlisted once at a time.
         let node = unsafe { self.node.begin() };
-        node.set(wait.me, &wait.claim, case, want, (&raw const self.turn).cast_mut().cast());
+        node.set(caller.me, claim, case, want, (&raw const self.turn).cast_mut().cast());
         // SAFETY: the caller's promise; the slot is the arm's.
-        unsafe { self.sender.chan.enlist_sender(node, &wait.claim) }
+        unsafe { self.sender.chan.enlist_sender(node, claim) }
     }
 
     unsafe fn delist(&self) {
@@ -407,29 +407,20 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
 
 /// Waits once: the arm that has won meanwhile; `None` if all should look again.
 fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Caller) -> Option<usize> {
-    let wait = Wait::new(caller.me);
-    let mut enlisted = 0;
-    let mut can_go_on = false;
-    for &at in order {
-        if can_go_on || wait.is_over() {
-            break;
-        }
-        enlisted += 1;
-        // SAFETY: all are delisted below, after the wait; nothing in between unwinds.
-        can_go_on = unsafe { arms[usize::from(at)].enlist(&wait, u32::from(at), news) };
-    }
-    let end = if can_go_on && wait.give_up() {
-        None
-    } else {
-        let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
-        let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
-        wait.until(Bound::at(due_ns), reason, arms.len(), caller.site)
-    };
-    for &at in &order[..enlisted] {
-        // SAFETY: it was enlisted above.
-        unsafe { arms[usize::from(at)].delist() };
-    }
-    let end = end?;
+    let claim = Claim::new();
+    let end = walk::wait(
+        &claim,
+        order.len(),
+        // SAFETY: it is delisted below, after the wait; claim and arms stay until then, and nothing in between unwinds.
+        |place| unsafe { arms[usize::from(order[place])].enlist(caller, &claim, u32::from(order[place]), news) },
+        || {
+            let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
+            let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
+            caller.until(Bound::at(due_ns), reason, arms.len())
+        },
+        // SAFETY: only what was enlisted is delisted.
+        |place| unsafe { arms[usize::from(order[place])].delist() },
+    )?;
     arms[end.case as usize].settle(end.outcome).then_some(end.case as usize)
 }
 

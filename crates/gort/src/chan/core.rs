@@ -32,15 +32,16 @@
 //!
 //! Source: Go `chan.go`.
 
+use super::discard::drop_all;
 use crate::context::Bound;
 use crate::g::{GList, Taken, WaitList, WaitReason, Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::timer::NEVER;
-use crate::wait::{Caller, Wait};
+use crate::wait::Caller;
+use gort_lockfree::claim::Claim;
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
@@ -206,15 +207,15 @@ impl<T> Chan<T> {
                 return Err((Fail::Late, value));
             }
             let value = ManuallyDrop::new(value);
-            let (wait, node) = (Wait::new(caller.me), Waiter::new());
-            node.set(caller.me, &wait.claim, 0, Want::Value, ptr::from_ref(&value).cast_mut().cast());
+            let (claim, node) = (Claim::new(), Waiter::new());
+            node.set(caller.me, &claim, 0, Want::Value, ptr::from_ref(&value).cast_mut().cast());
             // SAFETY: `wait_in` does not return before the node is out and the claim finished.
             unsafe { inner.senders.push(&node) };
             self.publish(&mut inner);
             drop(inner);
             sched::ready_list(&mut ready);
             let outcome =
-                self.wait_in(&wait, &node, |inner| &mut inner.senders, WaitReason::ChanSend, until_ns, caller);
+                self.wait_in(&claim, &node, |inner| &mut inner.senders, WaitReason::ChanSend, until_ns, caller);
             return match outcome {
                 Some(DELIVERED) => Ok(()),
                 // The value has stayed here.
@@ -261,15 +262,15 @@ impl<T> Chan<T> {
                 return Err(Fail::Late);
             }
             let mut slot = MaybeUninit::<T>::uninit();
-            let (wait, node) = (Wait::new(caller.me), Waiter::new());
-            node.set(caller.me, &wait.claim, 0, Want::Value, slot.as_mut_ptr().cast());
+            let (claim, node) = (Claim::new(), Waiter::new());
+            node.set(caller.me, &claim, 0, Want::Value, slot.as_mut_ptr().cast());
             // SAFETY: `wait_in` does not return before the node is out and the claim finished.
             unsafe { inner.receivers.push(&node) };
             self.publish(&mut inner);
             drop(inner);
             sched::ready_list(&mut ready);
             let outcome =
-                self.wait_in(&wait, &node, |inner| &mut inner.receivers, WaitReason::ChanRecv, until_ns, caller);
+                self.wait_in(&claim, &node, |inner| &mut inner.receivers, WaitReason::ChanRecv, until_ns, caller);
             return match outcome {
                 // SAFETY: who delivered has written the value.
                 Some(DELIVERED) => Ok(unsafe { slot.assume_init_read() }),
@@ -280,17 +281,18 @@ impl<T> Chan<T> {
         }
     }
 
+    #[inline(always)]
     /// Waits in one queue. Returns with the node in none.
     fn wait_in(
         &self,
-        wait: &Wait,
+        claim: &Claim,
         node: &Waiter,
         queue: fn(&mut Inner<T>) -> &mut WaitList,
         reason: WaitReason,
         until_ns: u64,
         caller: Caller,
     ) -> Option<u8> {
-        let end = wait.until(Bound::at(until_ns), reason, self.object(), caller.site);
+        let end = claim.wait(&caller.until(Bound::at(until_ns), reason, self.object()));
         if end.is_none() {
             let mut inner = self.inner.lock();
             queue(&mut inner).remove(node);
@@ -334,15 +336,15 @@ impl<T> Chan<T> {
         drop(inner);
         // Its turn: with us, who wait until it has made the value.
         let mut slot = MaybeUninit::<T>::uninit();
-        let wait = Wait::new(caller.me);
+        let claim = Claim::new();
         // SAFETY: both stay until the wait below is over.
-        let receiver = unsafe { Taken::directly(caller.me, &wait.claim, slot.as_mut_ptr().cast()) };
+        let receiver = unsafe { Taken::directly(caller.me, &claim, slot.as_mut_ptr().cast()) };
         // SAFETY: the slot of a party that wants a turn is a `Cell<Option<Turn>>` on its stack, and it waits.
         unsafe { (*sender.slot().cast::<std::cell::Cell<Option<Turn>>>()).set(Some(Turn::Receiver(receiver))) };
         sender.finish(TURN, &mut ready);
         sched::ready_list(&mut ready);
-        let end =
-            wait.until(Bound::NONE, WaitReason::ChanRecv, self.object(), caller.site).expect("without a deadline");
+        let waiting = caller.until(Bound::NONE, WaitReason::ChanRecv, self.object());
+        let end = claim.wait(&waiting).expect("without a deadline");
         // SAFETY: who delivered has written the value.
         (end.outcome == DELIVERED).then(|| unsafe { slot.assume_init_read() })
     }
@@ -474,24 +476,6 @@ unsafe fn give<T>(receiver: Taken, value: T, ready: &mut GList) {
     // SAFETY: the caller's promise; the receiver was taken, so it waits and nobody else writes.
     unsafe { receiver.slot().cast::<T>().write(value) };
     receiver.finish(DELIVERED, ready);
-}
-
-/// Drops each value, whatever the drops of others do; goes on with the first panic then.
-fn drop_all<T>(mut values: VecDeque<T>) {
-    let mut panic = None;
-    while !values.is_empty() {
-        let outcome = catch_unwind(AssertUnwindSafe(|| while values.pop_front().is_some() {}));
-        if let Err(payload) = outcome {
-            match panic {
-                None => panic = Some(payload),
-                // Its drop could panic, too.
-                Some(_) => std::mem::forget(payload),
-            }
-        }
-    }
-    if let Some(payload) = panic {
-        resume_unwind(payload);
-    }
 }
 
 fn count_up(count: &AtomicUsize) {

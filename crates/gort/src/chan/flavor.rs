@@ -11,7 +11,8 @@ use crate::g::{Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sys::clock;
 use crate::timer::NEVER;
-use crate::wait::Wait;
+use crate::wait::Caller;
+use gort_lockfree::claim::Claim;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -126,9 +127,9 @@ impl<T> Flavor<T> {
     /// Asks to be told, through `node`, when [`due_ns`](Self::due_ns) comes nearer. Not for channels.
     ///
     /// # Safety
-    /// Node and wait stay where they are, and the wait's claim, if taken, is finished, until after [`leave`](Self::leave).
-    pub(super) unsafe fn enter(&self, node: &Waiter, wait: &Wait, case: u32) {
-        node.set(wait.me, &wait.claim, case, Want::News, std::ptr::null_mut());
+    /// Node and claim stay where they are, and the claim, if taken, is finished, until after [`leave`](Self::leave).
+    pub(super) unsafe fn enter(&self, node: &Waiter, caller: Caller, claim: &Claim, case: u32) {
+        node.set(caller.me, claim, case, Want::News, std::ptr::null_mut());
         // SAFETY: the caller's promise.
         unsafe {
             match self {

@@ -28,6 +28,7 @@ pub(crate) mod alarm;
 mod arm;
 mod core;
 mod ctx;
+mod discard;
 mod dynamic;
 mod enlist;
 mod error;

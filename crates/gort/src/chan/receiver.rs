@@ -7,7 +7,8 @@ use super::iter::{IntoIter, Iter, TryIter};
 use crate::context::Bound;
 use crate::g::{WaitReason, Waiter};
 use crate::sys::clock;
-use crate::wait::{Caller, Wait};
+use crate::wait::Caller;
+use gort_lockfree::claim::Claim;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -134,12 +135,12 @@ impl<T> Receiver<T> {
                 return Err(Fail::Late);
             }
             let object = std::ptr::from_ref(self) as usize;
-            let (wait, node) = (Wait::new(caller.me), Waiter::new());
+            let (claim, node) = (Claim::new(), Waiter::new());
             // SAFETY: both stay until `leave` below, and the wait is over then; nothing in between unwinds.
-            unsafe { self.flavor.enter(&node, &wait, 0) };
+            unsafe { self.flavor.enter(&node, caller, &claim, 0) };
             // Ends by its deadline, or with news.
             let due_ns = self.flavor.due_ns();
-            let _ = wait.until(Bound::at(until_ns.min(due_ns)), WaitReason::ChanRecv, object, caller.site);
+            let _ = claim.wait(&caller.until(Bound::at(until_ns.min(due_ns)), WaitReason::ChanRecv, object));
             self.flavor.leave(&node);
         }
     }

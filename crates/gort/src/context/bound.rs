@@ -64,20 +64,37 @@ impl<'a> Bound<'a> {
     }
 
     /// Parks until kicked, or until the time is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(self, me: &'static G, reason: WaitReason, object: usize, site: &'static Location<'static>) {
-        let park = || {
-            sched::park::arm(me, &me.timer, Target::goroutine(me), self.until_ns);
-            sched::park(me, reason, object, site, |me| me.park.commit_sleep());
-            if self.until_ns != NEVER {
-                me.timer.clear();
-            }
-        };
         match self.ending {
-            None => park(),
-            Some(ending) => ending.while_watched(me, Target::goroutine(me), park),
+            None => park_until(self.until_ns, me, reason, object, site),
+            Some(ending) => park_watched(ending, self.until_ns, me, reason, object, site),
         }
     }
+}
+
+#[inline(always)]
+fn park_until(until_ns: u64, me: &'static G, reason: WaitReason, object: usize, site: &'static Location<'static>) {
+    if until_ns != NEVER {
+        sched::park::arm(me, &me.timer, Target::goroutine(me), until_ns);
+    }
+    sched::park(me, reason, object, site, |me| me.park.commit_sleep());
+    if until_ns != NEVER {
+        me.timer.clear();
+    }
+}
+
+/// Out of the way of the waits without a context.
+#[cold]
+fn park_watched(
+    ending: &Ending,
+    until_ns: u64,
+    me: &'static G,
+    reason: WaitReason,
+    object: usize,
+    site: &'static Location<'static>,
+) {
+    ending.while_watched(me, Target::goroutine(me), || park_until(until_ns, me, reason, object, site));
 }
 
 impl Context {

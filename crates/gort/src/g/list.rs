@@ -73,6 +73,17 @@ impl GList {
     }
 }
 
+impl gort_lockfree::wait_list::Wakes for GList {
+    type Id = &'static G;
+
+    #[inline]
+    fn kick(&mut self, g: &'static G) {
+        if g.park.kick() {
+            self.push(g);
+        }
+    }
+}
+
 impl std::fmt::Debug for GList {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GList").field("len", &self.len).finish()

@@ -4,9 +4,15 @@ pub(crate) mod list;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod wait_reason;
-pub(crate) mod waiters;
 
+pub(crate) use gort_lockfree::wait_list::Want;
 pub(crate) use list::GList;
 pub(crate) use record::{Extra, Finish, G, Status};
 pub(crate) use wait_reason::WaitReason;
-pub(crate) use waiters::{Taken, WaitList, Waiter, Want};
+
+/// Goroutines and threads that wait, by their records; see [`gort_lockfree::wait_list`].
+pub(crate) type WaitList = gort_lockfree::wait_list::WaitList<&'static G>;
+/// One that stands in a [`WaitList`], or is about to.
+pub(crate) type Waiter = gort_lockfree::wait_list::Waiter<&'static G>;
+/// One whose wait will be ended by whoever has this.
+pub(crate) type Taken = gort_lockfree::wait_list::Taken<&'static G>;

@@ -21,6 +21,7 @@
 //! Rejected: a ticket lock (fair, but a holder that the kernel has descheduled stops everyone behind it).
 
 use crate::sys::futex;
+use gort_lockfree::crowd::Guarded;
 use std::{
     cell::UnsafeCell,
     fmt,
@@ -108,6 +109,19 @@ impl<T: ?Sized> Lock<T> {
         while self.word.swap(CONTENDED, Acquire) != FREE {
             futex::wait(&self.word, CONTENDED, None);
         }
+    }
+}
+
+impl<T> Guarded for Lock<T> {
+    type Value = T;
+    type Guard<'a>
+        = Guard<'a, T>
+    where
+        T: 'a;
+
+    #[inline]
+    fn lock(&self) -> Guard<'_, T> {
+        self.lock()
     }
 }
 

@@ -1,16 +1,17 @@
 //! A barrier with std's interface: nobody passes before all have come.
 //!
-//! A count under a lock with the queue of those who wait. The last one to come sets it back to zero and tells everybody; each is told through
-//! its own claim, so no number of the round is needed. One that gives up leaves queue and count under one lock: either it has been told and
-//! the round is over, or the round goes on without it.
+//! A count under a lock with the queue of those who wait (`gort_lockfree::crowd`). The last one to come sets it back to zero and tells everybody.
+//! One that gives up takes itself out of the count, unless the round is over by then: it was counted, so all had come, and its wait has ended
+//! well.
 
-use super::crowd;
 use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::wait::Caller;
+use gort_lockfree::crowd;
 use std::fmt;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// Lets a number of goroutines and threads wait for each other, as [`std::sync::Barrier`]; again and again.
@@ -32,6 +33,8 @@ pub struct Barrier {
 
 struct Inner {
     arrived: usize,
+    /// Counts the rounds.
+    round: usize,
     queue: WaitList,
 }
 
@@ -51,7 +54,7 @@ impl Barrier {
     /// A barrier for `n` parties. With 0 it is as with 1: nobody waits.
     #[must_use]
     pub const fn new(n: usize) -> Self {
-        Self { size: n, inner: Lock::new(Inner { arrived: 0, queue: WaitList::new() }) }
+        Self { size: n, inner: Lock::new(Inner { arrived: 0, round: 0, queue: WaitList::new() }) }
     }
 
     /// Waits until all have come. The last one is the leader.
@@ -114,13 +117,21 @@ impl Barrier {
 
     fn wait_within(&self, bound: Bound<'_>, caller: Caller) -> Option<BarrierWaitResult> {
         let mut inner = self.inner.lock();
+        let round = inner.round;
         inner.arrived += 1;
         if inner.arrived < self.size {
-            let told = crowd::wait(&self.inner, inner, |inner| &mut inner.queue, bound, WaitReason::Barrier, caller);
-            // Out of the queue and out of the count in one breath.
-            return told.map(|()| BarrierWaitResult(false)).map_err(|mut inner| inner.arrived -= 1).ok();
+            let waiting = caller.until(bound, WaitReason::Barrier, ptr::from_ref(self) as usize);
+            let told = crowd::wait(&self.inner, inner, |inner| &mut inner.queue, &waiting, || ());
+            if let Err(mut inner) = told
+                && inner.round == round
+            {
+                inner.arrived -= 1;
+                return None;
+            }
+            return Some(BarrierWaitResult(false));
         }
         inner.arrived = 0;
+        inner.round = round.wrapping_add(1);
         let mut ready = GList::new();
         crowd::tell_all(&mut inner.queue, &mut ready);
         drop(inner);

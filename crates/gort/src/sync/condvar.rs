@@ -6,19 +6,18 @@
 //!
 //! **One that leaves takes none along.** `notify_one` takes the first party's claim; one that has given up is passed over.
 //!
-//! Whether anybody is in the queue is readable without its lock, so that notifying nobody costs a load.
+//! Whether anybody is in the queue is readable without its lock, so that notifying nobody costs a load (`gort_lockfree::attendance`).
 
-use super::crowd;
 use super::mutex::{Mutex, MutexGuard};
 use crate::context::{Bound, Context, Ended};
-use crate::g::{GList, WaitList, WaitReason, Waiter, Want};
+use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
-use crate::wait::{Caller, Wait};
+use crate::wait::Caller;
+use gort_lockfree::attendance::Attendance;
+use gort_lockfree::crowd;
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{LockResult, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,8 +43,7 @@ use std::time::{Duration, Instant};
 /// ```
 pub struct Condvar {
     queue: Lock<WaitList>,
-    /// Changed under the lock.
-    has_waiters: AtomicBool,
+    attendance: Attendance,
 }
 
 /// Whether a wait with a time limit ended by it, as [`std::sync::WaitTimeoutResult`].
@@ -64,7 +62,7 @@ impl Condvar {
     /// One that nobody waits for.
     #[must_use]
     pub const fn new() -> Self {
-        Self { queue: Lock::new(WaitList::new()), has_waiters: AtomicBool::new(false) }
+        Self { queue: Lock::new(WaitList::new()), attendance: Attendance::new() }
     }
 
     /// Unlocks the mutex, waits for a notification, and locks it again.
@@ -259,32 +257,15 @@ impl Condvar {
         caller: Caller,
     ) -> LockResult<(MutexGuard<'a, T>, bool)> {
         let mutex: &Mutex<T> = MutexGuard::mutex(&guard);
-        let (wait, node) = (Wait::new(caller.me), Waiter::new());
-        node.set(caller.me, &wait.claim, 0, Want::Value, ptr::null_mut());
-        let mut queue = self.queue.lock();
-        // SAFETY: the wait below does not return before a notifier has finished the claim, having taken the node out, or we have given up; then
-        // it is taken out here. Nothing in between can unwind: letting go of a mutex runs no code of the user's.
-        unsafe { queue.push(&node) };
-        // Relaxed: the mutex, which we hold, shows it to whoever locks it after us.
-        self.has_waiters.store(true, Relaxed);
-        drop(queue);
-        drop(guard);
-        let end = wait.until(bound, WaitReason::Condvar, ptr::from_ref(self) as usize, caller.site);
-        if end.is_none() {
-            let mut queue = self.queue.lock();
-            queue.remove(&node);
-            self.publish(&queue);
-        }
+        let waiting = caller.until(bound, WaitReason::Condvar, ptr::from_ref(self) as usize);
+        let queue = self.queue.lock();
+        self.attendance.note();
+        // Letting go of the mutex runs no code of the user's, so it does not unwind.
+        let told = crowd::wait(&self.queue, queue, |queue| queue, &waiting, || drop(guard));
+        let is_told = told.map_err(|queue| self.attendance.left(queue.is_empty())).is_ok();
         match mutex.relock(caller) {
-            Ok(guard) => Ok((guard, end.is_some())),
-            Err(error) => Err(PoisonError::new((error.into_inner(), end.is_some()))),
-        }
-    }
-
-    fn publish(&self, queue: &WaitList) {
-        if queue.is_empty() {
-            // Relaxed: those who were in it have been served; one that comes sets it again, under this lock.
-            self.has_waiters.store(false, Relaxed);
+            Ok(guard) => Ok((guard, is_told)),
+            Err(error) => Err(PoisonError::new((error.into_inner(), is_told))),
         }
     }
 
@@ -310,8 +291,7 @@ impl Condvar {
 
     #[inline]
     fn notify(&self, count: usize) {
-        // Relaxed: see the module: who has to be found was put there under a mutex that the caller has held since.
-        if self.has_waiters.load(Relaxed) {
+        if self.attendance.is_noted() {
             self.notify_waiters(count);
         }
     }
@@ -324,7 +304,7 @@ impl Condvar {
         while left > 0 && crowd::tell_one(&mut queue, &mut ready) {
             left -= 1;
         }
-        self.publish(&queue);
+        self.attendance.left(queue.is_empty());
         drop(queue);
         sched::ready_list(&mut ready);
     }

@@ -31,7 +31,6 @@
 
 mod barrier;
 mod condvar;
-mod crowd;
 mod ctx;
 mod err_group;
 mod gate;

@@ -1,14 +1,15 @@
 //! Notify: a wake-up without a value. One is remembered if nobody waits for it.
 //!
-//! A mark and a queue under a lock: the mark is set only while the queue is empty, and a party waits only without it.
+//! A mark and a queue under a lock (`gort_lockfree::crowd`): the mark is set only while the queue is empty, and a party waits only without it.
 
-use super::crowd;
 use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::wait::Caller;
+use gort_lockfree::crowd;
 use std::fmt;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// Wakes those who wait, in order of arrival, without a lock or a condition around it.
@@ -102,7 +103,8 @@ impl Notify {
         if std::mem::take(&mut inner.is_remembered) {
             return true;
         }
-        crowd::wait(&self.inner, inner, |inner| &mut inner.queue, bound, WaitReason::Notify, caller).is_ok()
+        let waiting = caller.until(bound, WaitReason::Notify, ptr::from_ref(self) as usize);
+        crowd::wait(&self.inner, inner, |inner| &mut inner.queue, &waiting, || ()).is_ok()
     }
 
     /// Wakes the one that has waited longest. If nobody waits it is remembered for the next; several are remembered as one.

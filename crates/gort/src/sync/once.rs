@@ -1,30 +1,18 @@
 //! Once, with std's interface: something that is to be done one time.
 //!
-//! | state | meaning | left by |
-//! |---|---|---|
-//! | INCOMPLETE | nobody has begun | the first caller |
-//! | RUNNING | somebody is at it; others wait | its return, or its panic |
-//! | POISONED | it panicked | `call_once_force` |
-//! | COMPLETE | it is done | nothing |
-//!
-//! Changed under a lock, in which those who wait stand, too. COMPLETE can be seen without it: stored with Release after the function has
-//! returned, and read with Acquire, so whoever sees it sees what the function did. All who wait are told at once and look again.
+//! Where it stands is a word that is changed under a lock, in which those who wait stand, too (`gort_lockfree::once_word`). That it is done can
+//! be seen without the lock.
 
-use super::crowd;
 use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::wait::Caller;
+use gort_lockfree::crowd;
+use gort_lockfree::once_word::{OnceWord, Stage};
 use std::fmt;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::ptr;
 use std::time::{Duration, Instant};
-
-const INCOMPLETE: u8 = 0;
-const RUNNING: u8 = 1;
-const POISONED: u8 = 2;
-const COMPLETE: u8 = 3;
 
 /// Runs something once, however many ask for it, as [`std::sync::Once`].
 ///
@@ -44,7 +32,7 @@ const COMPLETE: u8 = 3;
 /// assert_eq!(count, 1);
 /// ```
 pub struct Once {
-    state: AtomicU8,
+    word: OnceWord,
     queue: Lock<WaitList>,
 }
 
@@ -65,16 +53,14 @@ impl OnceState {
 /// Ends RUNNING, also if the function unwinds.
 struct Running<'a> {
     once: &'a Once,
-    next: u8,
+    is_complete: bool,
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let mut ready = GList::new();
         let mut queue = self.once.queue.lock();
-        // Release: pairs with `is_completed`; whoever sees COMPLETE sees what the function did.
-        self.once.state.store(self.next, Release);
-        crowd::tell_all(&mut queue, &mut ready);
+        self.once.word.end(self.is_complete, &mut *queue, &mut ready);
         drop(queue);
         sched::ready_list(&mut ready);
     }
@@ -84,7 +70,7 @@ impl Once {
     /// One that has not run.
     #[must_use]
     pub const fn new() -> Self {
-        Self { state: AtomicU8::new(INCOMPLETE), queue: Lock::new(WaitList::new()) }
+        Self { word: OnceWord::new(), queue: Lock::new(WaitList::new()) }
     }
 
     /// Runs `f` unless one has been run; waits if one is running.
@@ -127,8 +113,7 @@ impl Once {
     /// ```
     #[inline(always)]
     pub fn is_completed(&self) -> bool {
-        // Acquire: pairs with the Release in `Running::drop`.
-        self.state.load(Acquire) == COMPLETE
+        self.word.is_complete()
     }
 
     /// Waits until a function has been run, by whomever.
@@ -223,25 +208,24 @@ impl Once {
     pub(super) fn run_with<F: FnOnce(&OnceState)>(&self, force: bool, f: F, poisoned: &str, caller: Caller) {
         loop {
             let queue = self.queue.lock();
-            // Relaxed: changed under the lock.
-            let state = self.state.load(Relaxed);
-            match state {
-                COMPLETE => return,
-                RUNNING => {
-                    let told = crowd::wait(&self.queue, queue, |queue| queue, Bound::NONE, WaitReason::Once, caller);
+            let stage = self.word.stage();
+            match stage {
+                Stage::Complete => return,
+                Stage::Running => {
+                    let waiting = caller.until(Bound::NONE, WaitReason::Once, ptr::from_ref(self) as usize);
+                    let told = crowd::wait(&self.queue, queue, |queue| queue, &waiting, || ());
                     debug_assert!(told.is_ok(), "nothing else ends the wait");
                 }
-                POISONED if !force => {
+                Stage::Poisoned if !force => {
                     drop(queue);
                     panic!("{poisoned}");
                 }
                 _ => {
-                    // Relaxed: under the lock.
-                    self.state.store(RUNNING, Relaxed);
+                    self.word.begin();
                     drop(queue);
-                    let mut running = Running { once: self, next: POISONED };
-                    f(&OnceState { is_poisoned: state == POISONED });
-                    running.next = COMPLETE;
+                    let mut running = Running { once: self, is_complete: false };
+                    f(&OnceState { is_poisoned: stage == Stage::Poisoned });
+                    running.is_complete = true;
                     return;
                 }
             }
@@ -253,16 +237,15 @@ impl Once {
     pub(super) fn wait_within(&self, bound: Bound<'_>, force: bool, caller: Caller) -> bool {
         while !self.is_completed() {
             let queue = self.queue.lock();
-            // Relaxed: changed under the lock.
-            match self.state.load(Relaxed) {
-                COMPLETE => {}
-                POISONED if !force => {
+            match self.word.stage() {
+                Stage::Complete => {}
+                Stage::Poisoned if !force => {
                     drop(queue);
                     panic!("Once::wait: the function has panicked");
                 }
                 _ => {
-                    let told = crowd::wait(&self.queue, queue, |queue| queue, bound, WaitReason::Once, caller);
-                    if told.is_err() {
+                    let waiting = caller.until(bound, WaitReason::Once, ptr::from_ref(self) as usize);
+                    if crowd::wait(&self.queue, queue, |queue| queue, &waiting, || ()).is_err() {
                         return self.is_completed();
                     }
                 }
@@ -283,13 +266,6 @@ impl std::panic::RefUnwindSafe for Once {}
 
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: a picture for people.
-        let state = match self.state.load(Relaxed) {
-            INCOMPLETE => "incomplete",
-            RUNNING => "running",
-            POISONED => "poisoned",
-            _ => "complete",
-        };
-        f.debug_struct("Once").field("state", &format_args!("{state}")).finish_non_exhaustive()
+        f.debug_struct("Once").field("stage", &self.word).finish_non_exhaustive()
     }
 }

@@ -1,19 +1,19 @@
 //! A wait group, as Go's: a count, and those who wait until it is zero.
 //!
 //! Adding, and taking away what does not reach zero, is one compare-and-swap. The step to zero is made under the lock of the queue, as is the
-//! look of one that is about to wait: so nobody goes to wait between the two.
+//! look of one that is about to wait: so nobody goes to wait between the two (`gort_lockfree::count`).
 
-use super::crowd;
 use crate::context::{Bound, Context, Ended};
 use crate::g::{GList, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::spawn::JoinHandle;
 use crate::wait::Caller;
+use gort_lockfree::count::Count;
+use gort_lockfree::crowd;
 use std::fmt;
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 /// Waits for a number of things to be done, as Go's `sync.WaitGroup`.
@@ -39,7 +39,7 @@ pub struct WaitGroup {
 }
 
 struct Inner {
-    count: AtomicUsize,
+    count: Count,
     queue: Lock<WaitList>,
 }
 
@@ -47,7 +47,7 @@ impl WaitGroup {
     /// A group with nothing to be done.
     #[must_use]
     pub fn new() -> Self {
-        Self { inner: Arc::new(Inner { count: AtomicUsize::new(0), queue: Lock::new(WaitList::new()) }) }
+        Self { inner: Arc::new(Inner { count: Count::new(), queue: Lock::new(WaitList::new()) }) }
     }
 
     /// `count` more things are to be done. To be called before the `wait` that is to wait for them, hence usually not by the goroutine that does
@@ -65,10 +65,7 @@ impl WaitGroup {
     /// group.wait();
     /// ```
     pub fn add(&self, count: usize) {
-        let is_sum = |now: usize| now.checked_add(count).filter(|sum| isize::try_from(*sum).is_ok());
-        // Relaxed: what adds is ordered by whatever starts the work; `done` synchronises.
-        let added = self.inner.count.fetch_update(Relaxed, Relaxed, is_sum);
-        assert!(added.is_ok(), "WaitGroup::add: the count is too large");
+        assert!(self.inner.count.add(count as u64), "WaitGroup::add: the count is too large");
     }
 
     /// One thing is done. Wakes all who wait if it was the last.
@@ -79,31 +76,19 @@ impl WaitGroup {
     /// # Examples
     /// See [`add`](Self::add).
     pub fn done(&self) {
-        let count = &self.inner.count;
-        // Relaxed: the compare-and-swap decides.
-        let mut now = count.load(Relaxed);
-        while now > 1 {
-            // AcqRel: what was done before is passed on to the last one, and by it to those who wait. Relaxed on failure: we look again.
-            match count.compare_exchange_weak(now, now - 1, AcqRel, Relaxed) {
-                Ok(_) => return,
-                Err(other) => now = other,
-            }
+        if !self.inner.count.done() {
+            self.done_last();
         }
-        self.done_last();
     }
 
     /// Perhaps the last: under the lock.
     fn done_last(&self) {
         let mut ready = GList::new();
         let mut queue = self.inner.queue.lock();
-        // AcqRel: as in `done`. Relaxed on failure: nothing is changed.
-        let before = self.inner.count.fetch_update(AcqRel, Relaxed, |now| now.checked_sub(1));
-        if before == Ok(1) {
-            crowd::tell_all(&mut queue, &mut ready);
-        }
+        let was_to_be_done = self.inner.count.done_last(&mut *queue, &mut ready);
         drop(queue);
         sched::ready_list(&mut ready);
-        assert!(before.is_ok(), "WaitGroup::done: more is done than was added");
+        assert!(was_to_be_done, "WaitGroup::done: more is done than was added");
     }
 
     /// Waits until nothing is to be done.
@@ -164,16 +149,15 @@ impl WaitGroup {
 
     fn wait_within(&self, bound: Bound<'_>, caller: Caller) -> bool {
         let inner = &*self.inner;
-        // Acquire: pairs with `done`, whose writes are to be seen.
-        if inner.count.load(Acquire) == 0 {
+        if inner.count.is_zero() {
             return true;
         }
         let queue = inner.queue.lock();
-        // Acquire: as above.
-        if inner.count.load(Acquire) == 0 {
+        if inner.count.is_zero() {
             return true;
         }
-        crowd::wait(&inner.queue, queue, |queue| queue, bound, WaitReason::WaitGroup, caller).is_ok()
+        let waiting = caller.until(bound, WaitReason::WaitGroup, ptr::from_ref(inner) as usize);
+        crowd::wait(&inner.queue, queue, |queue| queue, &waiting, || ()).is_ok()
     }
 
     /// Starts a goroutine that counts as one thing until it ends, also if by a panic.
@@ -213,7 +197,6 @@ impl Default for WaitGroup {
 
 impl fmt::Debug for WaitGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Relaxed: a picture.
-        f.debug_struct("WaitGroup").field("count", &self.inner.count.load(Relaxed)).finish()
+        f.debug_struct("WaitGroup").field("count", &self.inner.count.get()).finish()
     }
 }

@@ -73,7 +73,7 @@ fn a_panic_poisons_until_somebody_forces_it() {
     let waiting: Vec<_> = (0..3)
         .map(|index| {
             // The first caller may be anybody before it runs; these come when it does.
-            wait_until(|| format!("{once:?}").contains("running"));
+            wait_until(|| format!("{once:?}").contains("Running"));
             let once = once.clone();
             gort::go(move || if index == 0 { once.wait() } else { once.call_once(|| ()) })
         })
