@@ -10,7 +10,7 @@
 use crate::g::{G, Status, WaitReason, registry};
 use crate::sched::{SCHED, fixed, snapshot};
 use crate::sys::{clock, fault, thread};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::panic::Location;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -21,10 +21,10 @@ pub(crate) fn text() -> String {
     if !SCHED.fixed.is_set() {
         return out;
     }
-    let now_ms = (clock::now_ns() - fixed().start_ns) / 1_000_000;
+    let now_ms = now_ms();
     let (mut count, mut entries) = (0, String::new());
     registry::for_each(|g| {
-        if write_entry(&mut entries, g, now_ms).is_some() && !g.is_thread() {
+        if add_entry(&mut entries, g, now_ms).is_some() && !g.is_thread() {
             count += 1;
         }
     });
@@ -34,6 +34,11 @@ pub(crate) fn text() -> String {
     snapshot::write_state(&mut out);
     out.push('\n');
     out + &entries
+}
+
+/// Milliseconds since the first start, as waits are noted; 0 before it.
+pub(crate) fn now_ms() -> u64 {
+    if SCHED.fixed.is_set() { (clock::now_ns() - fixed().start_ns) / 1_000_000 } else { 0 }
 }
 
 const NOBODY: u8 = 0;
@@ -68,7 +73,47 @@ fn print() {
     }
 }
 
-fn write_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
+fn add_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
+    let state = state_of(g, now_ms)?;
+    if g.is_thread() && g.status() != Status::Waiting {
+        // A plain thread is of interest while it waits for a goroutine.
+        return None;
+    }
+    let kind = if g.is_thread() { "thread" } else { "goroutine" };
+    // Cloned, so that nothing is allocated under the registry's lock.
+    let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
+    let wait_site = if g.status() == Status::Waiting { g.wait_site() } else { None };
+    let spawn_site = if g.is_thread() { None } else { g.spawn_site() };
+    let _ = write_entry(out, kind, g.id(), name.as_deref(), &state, wait_site, spawn_site);
+    out.push('\n');
+    Some(())
+}
+
+/// An entry, without the empty line behind it.
+pub(crate) fn write_entry(
+    out: &mut dyn fmt::Write,
+    kind: &str,
+    id: u64,
+    name: Option<&str>,
+    state: &str,
+    wait_site: Option<&Location<'_>>,
+    spawn_site: Option<&Location<'_>>,
+) -> fmt::Result {
+    write!(out, "{kind} {id}")?;
+    if let Some(name) = name {
+        write!(out, " {name:?}")?;
+    }
+    writeln!(out, " [{state}]:")?;
+    for (what, site) in [("waits at", wait_site), ("created at", spawn_site)] {
+        if let Some(site) = site {
+            writeln!(out, "\t{what} {site}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What a record's party does, as it stands in brackets; `None` if there is no party.
+pub(crate) fn state_of(g: &'static G, now_ms: u64) -> Option<String> {
     let status = g.status();
     let (reason, since_ms) = g.wait();
     let state = match status {
@@ -79,18 +124,7 @@ fn write_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
         Status::Ending => "running, thread-local destructors",
         Status::Waiting => reason.words(),
     };
-    if g.is_thread() && status != Status::Waiting {
-        // A plain thread is of interest while it waits for a goroutine.
-        return None;
-    }
-    let kind = if g.is_thread() { "thread" } else { "goroutine" };
-    let _ = write!(out, "{kind} {}", g.id());
-    // Cloned, so that nothing is allocated under the registry's lock.
-    let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
-    if let Some(name) = name {
-        let _ = write!(out, " {name:?}");
-    }
-    let _ = write!(out, " [{state}");
+    let mut out = String::from(state);
     if status == Status::Waiting {
         match reason {
             WaitReason::Read | WaitReason::Write | WaitReason::ReadLock | WaitReason::WriteLock | WaitReason::Close => {
@@ -109,21 +143,7 @@ fn write_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
     if g.has(crate::g::record::LOCKED) {
         let _ = write!(out, ", locked to thread");
     }
-    let _ = writeln!(out, "]:");
-    if status == Status::Waiting {
-        write_site(out, "waits at", g.wait_site());
-    }
-    if !g.is_thread() {
-        write_site(out, "created at", g.spawn_site());
-    }
-    out.push('\n');
-    Some(())
-}
-
-fn write_site(out: &mut String, what: &str, site: Option<&Location<'_>>) {
-    if let Some(site) = site {
-        let _ = writeln!(out, "\t{what} {site}");
-    }
+    Some(out)
 }
 
 /// Writes `4711 "name"` for the overflow report. Async-signal-safe: no lock, no allocation.

@@ -1,7 +1,8 @@
 //! The runtime as a whole: how many processors, which mode, what it has done.
 //!
 //! There is one for each process. It starts on first use, from any thread; [`Builder`] configures it before that, `GORT_*` environment
-//! variables at any rate:
+//! variables (read once) at any rate. [`shutdown`] stops it; the next use, or a builder, starts it anew.
+//!
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -23,9 +24,15 @@
 
 use crate::g::{Status, registry};
 use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
+use crate::sys::clock;
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+pub use crate::sched::left::{Left, LeftGoroutine};
+pub use crate::sched::stop::ShuttingDown;
 
 /// How goroutines are tied to threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +104,11 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime.
+    /// Starts the runtime, the first time or after a [`shutdown`].
     ///
     /// # Errors
-    /// `InvalidInput` for a value out of range, `AlreadyExists` if the runtime runs already: it starts by itself when it is first used.
+    /// `InvalidInput` for a value out of range, `AlreadyExists` if the runtime runs already: it starts by itself when it is first used. One with
+    /// [`ShuttingDown`] inside while it is being shut down.
     pub fn start(self) -> io::Result<()> {
         if let Some(procs) = self.wishes.max_procs.filter(|procs| !(1..=MAX_PROCS).contains(procs)) {
             return Err(invalid(format!("max_procs: {procs} is not between 1 and {MAX_PROCS}")));
@@ -111,7 +119,7 @@ impl Builder {
         if let Some(bytes) = self.wishes.stack_size.filter(|bytes| !(1..=1 << 30).contains(bytes)) {
             return Err(invalid(format!("stack_size: {bytes} is not between 1 and {}", 1 << 30)));
         }
-        if !start::start_with(self.wishes) {
+        if !start::start_with(self.wishes)? {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "the gort runtime runs already: start it before anything else uses it",
@@ -149,8 +157,14 @@ pub fn max_procs() -> usize {
 pub fn set_max_procs(procs: usize) -> usize {
     let most = sched::MAX_PROCS;
     assert!((1..=most).contains(&procs), "gort::runtime::set_max_procs: {procs} is not between 1 and {most}");
-    start::ensure();
-    let before = sched::resize::set_procs(procs);
+    let before = loop {
+        start::ensure();
+        if let Some(before) = sched::resize::change_procs(procs) {
+            break before;
+        }
+        // Its threads are just leaving.
+        crate::sleep(std::time::Duration::from_micros(50));
+    };
     while !sched::resize::is_settled() {
         crate::sleep(std::time::Duration::from_micros(50));
     }
@@ -161,7 +175,7 @@ pub fn set_max_procs(procs: usize) -> usize {
 #[must_use]
 pub fn max_threads() -> usize {
     start::ensure();
-    sched::fixed().max_threads
+    SCHED.max_threads.load(Relaxed)
 }
 
 /// What the runtime does and has done. Each number is true for the moment at which it was read; they are not read at one moment.
@@ -214,7 +228,7 @@ pub struct Metrics {
     pub thread_local_bytes: u64,
 }
 
-/// Reads the [`Metrics`]. Walks all goroutines: about 10 ns each.
+/// Reads the [`Metrics`]. Walks all goroutines: about 10 ns each. Starts the runtime if it has never run.
 ///
 /// # Examples
 /// ```
@@ -224,7 +238,10 @@ pub struct Metrics {
 /// ```
 #[must_use]
 pub fn metrics() -> Metrics {
-    start::ensure();
+    if !SCHED.fixed.is_set() {
+        start::ensure();
+    }
+    sched::forked::refuse_child();
     let mut metrics = Metrics {
         goroutines: snapshot::goroutines(),
         threads: snapshot::ms().count() as u64,
@@ -250,7 +267,7 @@ pub fn metrics() -> Metrics {
         metrics.yields += counters.yields.get();
         metrics.forced_moves += counters.moves.get();
     }
-    metrics.io_calls = snapshot::ms().map(|m| m.io_calls.get()).sum();
+    metrics.io_calls = snapshot::every_m().map(|m| m.io_calls.get()).sum();
     registry::for_each(|g| {
         if g.is_thread() {
             return;
@@ -264,6 +281,65 @@ pub fn metrics() -> Metrics {
         }
     });
     metrics
+}
+
+/// Shuts the runtime down: no new goroutines, no more waits, and at the end no threads. Returns what is left.
+///
+/// - Nothing new is started: [`Builder::spawn`](crate::Builder::spawn) returns an error with [`ShuttingDown`] inside, [`go`](crate::go) and what is
+///   built on it panic.
+/// - The root of all contexts ends, [`background`](crate::context::background), and with it all that descend from it, with [`ShuttingDown`] as their
+///   cause. So the waits that are in a context, or take one, end with an error; and those of gort's calls that return an
+///   [`io::Result`](std::io::Result) in no context of their own as well: reads, writes and connects that would have to wait, and every accept. What
+///   has come can still be read and answered. What must be done in spite of all, such as saying good-bye, is done in
+///   [`without_cancel`](crate::context::Context::without_cancel) with a limit of its own.
+/// - It waits until all goroutines have ended, or until `deadline`: for what no context reaches (a sleep, a channel, a lock, a join, a loop, a call
+///   into the system). An accepted connection's goroutine that ends at the first error needs nothing else.
+/// - The threads end. Those whose goroutine is in a call or a loop are counted and left; so are those that a goroutine has
+///   [locked](crate::lock_os_thread).
+///
+/// **What is left stays as it is**, whether it was parked, runnable or had never run: nothing is unwound or dropped, since others may have
+/// borrowed from it. The next start lets it go on. Timers rest as well meanwhile.
+///
+/// The runtime is started again by whatever needs it: the next `go`, a [`Builder`] (with other settings, if one likes), a socket, a timer that calls a
+/// function. Channels, locks, sleeps and joins of plain threads need none. Sockets and listeners stay good over a restart.
+///
+/// # Where it is called
+/// On a plain thread it returns when the threads are gone. On a goroutine it returns when all others have ended; since the caller needs a thread
+/// itself, the threads end, and what is left stops, when that goroutine has ended. It may start the runtime again before. Of several calls at once
+/// the earliest deadline counts for all. Without a running runtime it returns at once, with what was left before.
+///
+/// Parks the goroutine, blocks a plain thread. At the deadline it takes as long as it takes threads to end, usually well below a millisecond.
+///
+/// # Examples
+/// ```
+/// use std::io::{Read, Write};
+/// use std::time::{Duration, Instant};
+///
+/// let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// gort::go(move || {
+///     // Ends with the accept that fails.
+///     for stream in listener.incoming() {
+///         let mut stream = stream?;
+///         gort::go(move || stream.write_all(b"hello"));
+///     }
+///     Ok::<(), std::io::Error>(())
+/// });
+/// let mut text = String::new();
+/// gort::net::TcpStream::connect(address)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+///
+/// let left = gort::runtime::shutdown(Instant::now() + Duration::from_secs(5));
+/// assert!(left.is_empty(), "{left}");
+/// assert_eq!(gort::runtime::metrics().threads, 0);
+///
+/// // And again.
+/// assert_eq!(gort::go(|| 6 * 7).join().unwrap(), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn shutdown(deadline: Instant) -> Left {
+    sched::stop::shutdown(clock::deadline_ns(deadline), Location::caller())
 }
 
 /// Every goroutine as text: id, name, state, what it waits for and since when, where it waits and where it was started. What SIGQUIT prints.

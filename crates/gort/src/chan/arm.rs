@@ -460,7 +460,7 @@ fn shuffle(slice: &mut [u16], me: &'static G) {
     thread_local! {
         static RNG: Cell<Option<Rng>> = const { Cell::new(None) };
     }
-    let mut rng = RNG.take().unwrap_or_else(|| Rng::stream(sched::fixed().seed, me.id()));
+    let mut rng = RNG.take().unwrap_or_else(|| Rng::stream(sched::seed(), me.id()));
     for at in (1..slice.len()).rev() {
         slice.swap(at, rng.below(at as u32 + 1) as usize);
     }

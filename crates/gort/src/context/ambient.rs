@@ -2,13 +2,14 @@
 //!
 //! A thread-local of ours points at a [`Context`] that lies in the frame of the [`Context::run`], or of the goroutine's first function, further
 //! up on the same stack. A goroutine has thread-locals of its own, so nobody else sees it, and the frame outlives every look at it. A look that
-//! finds none costs one load.
+//! finds none costs one load; who has none is in the root.
 //!
 //! Goroutines inherit it when they are spawned (`spawn::task`): the record's extra data carries a copy to their first function. Those that start
 //! by themselves later (`after_func`) do not: they often clean up after the very context that has ended.
 
 use super::{Context, background};
 use crate::g::G;
+use crate::sched;
 use crate::timer::{NEVER, Target};
 use std::cell::Cell;
 use std::io;
@@ -71,7 +72,8 @@ pub(crate) struct Here<'a> {
 
 /// Makes `context` the ambient one.
 pub(crate) fn enter(context: &Context) -> Here<'_> {
-    Here { before: HERE.replace(context), context: std::marker::PhantomData }
+    let here = if context.is_plain_background() { ptr::null() } else { ptr::from_ref(context) };
+    Here { before: HERE.replace(here), context: std::marker::PhantomData }
 }
 
 impl Drop for Here<'_> {
@@ -97,6 +99,13 @@ pub(crate) fn inherited() -> Option<Context> {
 /// An error if the ambient context has ended, else its deadline.
 #[inline]
 pub(crate) fn check() -> io::Result<u64> {
+    Root::look()?;
+    check_but_root()
+}
+
+/// The same for a call that may not have to wait, and looks at the [`Root`] before it does.
+#[inline]
+pub(crate) fn check_but_root() -> io::Result<u64> {
     with(|context| match context {
         None => Ok(NEVER),
         Some(context) => check_slow(context),
@@ -112,11 +121,54 @@ fn check_slow(context: &Context) -> io::Result<u64> {
     }
 }
 
+/// The root as it was before a wait, for those who are in no context that ends earlier: it may have ended, and be another one, when they look again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    shutdowns: u32,
+}
+
+impl Root {
+    /// An error if it has ended, and nothing but it ends the ambient context.
+    #[inline]
+    pub(crate) fn look() -> io::Result<Self> {
+        let root = Self { shutdowns: sched::stop::shutdowns() };
+        if sched::stop::has_root_ended() {
+            end_by_root()?;
+        }
+        Ok(root)
+    }
+
+    /// An error if it has ended since, and nothing but it ends the ambient context.
+    #[inline]
+    pub(crate) fn check(self) -> io::Result<()> {
+        if self.shutdowns == sched::stop::shutdowns() { Ok(()) } else { end_by_root() }
+    }
+}
+
+#[cold]
+fn end_by_root() -> io::Result<()> {
+    let is_root = |context: &Context| context.ending().is_some_and(|ending| ending.is_root());
+    if with(|context| context.is_none_or(is_root)) { Err(super::root::why().into()) } else { Ok(()) }
+}
+
 /// Runs `wait`, which parks `me`, so that a cancellation of the ambient context kicks `target`; not at all if there has been one. Its deadline
 /// is the caller's to mind, as [`check`] has said it.
 #[inline]
 pub(crate) fn while_watched(me: &'static G, target: Target, wait: impl FnOnce()) {
-    with(|context| match context.and_then(Context::ending) {
+    with(|context| match context {
+        None => super::root::ending().while_watched(me, target, wait),
+        Some(context) => match context.ending() {
+            None => wait(),
+            Some(ending) => ending.while_watched(me, target, wait),
+        },
+    });
+}
+
+/// The same for a target that whoever ends the root kicks by itself (`sched::stop`), since a look at a lock for each wait would cost too much. The
+/// root has been looked at before.
+#[inline]
+pub(crate) fn while_watched_but_by_root(me: &'static G, target: Target, wait: impl FnOnce()) {
+    with(|context| match context.and_then(Context::ending).filter(|ending| !ending.is_root()) {
         None => wait(),
         Some(ending) => ending.while_watched(me, target, wait),
     });

@@ -27,7 +27,8 @@
 //!
 //! # Who keeps whom
 //! A child keeps its parent; a parent knows its children weakly. A child that nobody uses any more leaves its parent's list. Functions that are
-//! still to be called move to the parent then: it is the only one left that can end them early.
+//! still to be called move to the parent then: it is the only one left that can end them early. Not to the root, where they would gather as long as
+//! the program runs.
 //!
 //! Source: Go `context.go`. Rejected: a lock for the whole tree (contexts of unrelated requests would meet there); children that look at all
 //! ancestors instead of being told (every look, and every wait, would cost the depth of the tree).
@@ -47,6 +48,8 @@ use std::time::Instant;
 /// See the module.
 pub(crate) struct Ending {
     parent: Option<Arc<Ending>>,
+    /// See `root`.
+    is_root: bool,
     /// The child's number with its parent, under the parent's lock.
     slot: AtomicUsize,
     deadline: Option<Instant>,
@@ -71,20 +74,7 @@ impl Ending {
         let own_ns = deadline.map_or(NEVER, clock::deadline_ns);
         let inherited = parent.map_or((None, NEVER), |parent| (parent.deadline, parent.deadline_ns));
         let (deadline, deadline_ns) = if own_ns < inherited.1 { (deadline, own_ns) } else { inherited };
-        let this = Arc::new(Self {
-            parent: parent.cloned(),
-            slot: AtomicUsize::new(NOWHERE),
-            deadline,
-            deadline_ns,
-            has_ended: AtomicBool::new(false),
-            inner: Lock::new(Inner {
-                why: None,
-                children: Slots::new(),
-                funcs: Slots::new(),
-                choosers: WaitList::new(),
-                watchers: WaitList::new(),
-            }),
-        });
+        let this = Self::new(parent, false, deadline, deadline_ns);
         if let Some(parent) = parent {
             let known = Arc::downgrade(&this);
             let why = {
@@ -100,6 +90,33 @@ impl Ending {
             }
         }
         this
+    }
+
+    /// One that only a shutdown ends.
+    pub(super) fn root() -> Arc<Self> {
+        Self::new(None, true, None, NEVER)
+    }
+
+    fn new(parent: Option<&Arc<Self>>, is_root: bool, deadline: Option<Instant>, deadline_ns: u64) -> Arc<Self> {
+        Arc::new(Self {
+            parent: parent.cloned(),
+            is_root,
+            slot: AtomicUsize::new(NOWHERE),
+            deadline,
+            deadline_ns,
+            has_ended: AtomicBool::new(false),
+            inner: Lock::new(Inner {
+                why: None,
+                children: Slots::new(),
+                funcs: Slots::new(),
+                choosers: WaitList::new(),
+                watchers: WaitList::new(),
+            }),
+        })
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.is_root
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -258,6 +275,9 @@ impl Ending {
     fn retire(&mut self) -> Option<Arc<Self>> {
         self.leave_parent();
         let parent = self.parent.take()?;
+        if parent.is_root {
+            return Some(parent);
+        }
         let funcs = self.inner.lock().funcs.take();
         for func in funcs.filter(CellRef::is_dormant) {
             if parent.add_func(func.clone()).is_none() {

@@ -49,6 +49,7 @@ mod bound;
 mod cancel;
 mod ending;
 mod error;
+pub(crate) mod root;
 mod slots;
 mod value;
 
@@ -66,14 +67,16 @@ use std::time::{Duration, Instant};
 use value::Values;
 
 /// What a task is part of: when it has to end, and what it should know. See the [module](self).
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Context {
-    /// What ends it; `None` if nothing can.
+    /// What ends it; `None` if nothing can, not even the end of the runtime.
     ending: Option<Arc<Ending>>,
     values: Option<Arc<Values>>,
 }
 
-/// The context that never ends and has no values: where others come from.
+/// The root of all contexts: where others come from. It has no values, and ends when the runtime is shut down
+/// ([`runtime::shutdown`](crate::runtime::shutdown)), with a cause of type [`ShuttingDown`](crate::runtime::ShuttingDown). After that, ask again: a
+/// runtime that is started anew has a new root.
 ///
 /// # Examples
 /// ```
@@ -82,7 +85,14 @@ pub struct Context {
 /// ```
 #[must_use]
 pub fn background() -> Context {
-    Context::default()
+    root::background()
+}
+
+/// The [`background`].
+impl Default for Context {
+    fn default() -> Self {
+        background()
+    }
 }
 
 impl Context {
@@ -164,7 +174,7 @@ impl Context {
         value::find(self.values.as_ref(), key)
     }
 
-    /// The same values, and nothing that ends it: for what has to be done after the end.
+    /// The same values, and nothing that ends it, not even the runtime: for what has to be done after the end.
     ///
     /// # Examples
     /// ```
@@ -206,6 +216,11 @@ impl Context {
 
     pub(crate) fn ending(&self) -> Option<&Arc<Ending>> {
         self.ending.as_ref()
+    }
+
+    /// True if there is nothing to it: what holds without any.
+    fn is_plain_background(&self) -> bool {
+        self.values.is_none() && self.ending.as_ref().is_some_and(|ending| ending.is_root())
     }
 
     fn with_ending(&self, ending: Arc<Ending>) -> Self {

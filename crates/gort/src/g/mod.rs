@@ -7,7 +7,7 @@ pub(crate) mod wait_reason;
 
 pub(crate) use gort_lockfree::wait_list::Want;
 pub(crate) use list::GList;
-pub(crate) use record::{Extra, Finish, G, Status};
+pub(crate) use record::{Alarm, Extra, Finish, G, Status};
 pub(crate) use wait_reason::WaitReason;
 
 /// Goroutines and threads that wait, by their records; see [`gort_lockfree::wait_list`].

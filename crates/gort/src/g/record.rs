@@ -6,7 +6,7 @@
 //! ```text
 //! line 0   what a switch touches: stack pointer, thread pointer, M, link, status, park word, wait site, wait reason
 //! line 1   what a start, an end and a dump touch: timer, id, spawn site, extra, join word, entry or wait object
-//! line 2   the closure until the first run, the result after the end
+//! line 2   the closure until the first run, the result after the end; a thread's alarm
 //! ```
 //!
 //! Owner of the plain cells: whoever owns the goroutine at the moment. That is the goroutine itself while it runs, the scheduler between a
@@ -81,6 +81,20 @@ pub(crate) type Entry = unsafe fn(&'static G) -> Finish;
 /// Ends a goroutine's part in its result. True: it had to drop the result itself, which is user code.
 pub(crate) type Finish = unsafe fn(&'static G) -> bool;
 
+/// When a waiting thread looks at the clock, and whom it tells: the word of a timer's target. It needs nobody else for that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alarm {
+    pub(crate) when_ns: u64,
+    pub(crate) target: usize,
+}
+
+impl Alarm {
+    /// The wait has no limit.
+    pub(crate) const NONE: Self = Self { when_ns: crate::timer::NEVER, target: 0 };
+}
+
+const _: () = assert!(size_of::<Alarm>() <= BODY_BYTES && align_of::<Alarm>() <= 8);
+
 /// What only some goroutines have.
 pub(crate) struct Extra {
     /// The name given to the builder.
@@ -120,7 +134,7 @@ pub struct G {
     pub(crate) join: AtomicUsize,
     /// The entry function until the first run, then the object the goroutine waits on.
     entry_or_object: AtomicUsize,
-    /// Stack size class plus 1 (0: the default) in the low byte, depth of `lock_os_thread` above it.
+    /// Stack size class plus 1 (0: none yet, and the default one wanted) in the low byte, depth of `lock_os_thread` above it.
     more: AtomicUsize,
 
     // Line 2.
@@ -276,15 +290,17 @@ impl G {
         self.set_status(Status::Waiting);
     }
 
-    /// Stack size class, if not the default one.
+    /// Size class of its stack; before it has one, the class that was asked for, if not the default one.
     #[inline(always)]
     pub(crate) fn stack_class(&self) -> Option<u8> {
         (self.more.load(Relaxed) as u8).checked_sub(1)
     }
 
+    /// It has got a stack of this class. Before its first run.
     #[inline(always)]
-    pub(crate) fn has_default_stack(&self) -> bool {
-        self.more.load(Relaxed) as u8 == 0
+    pub(crate) fn set_stack_class(&self, class: u8) {
+        debug_assert_eq!(self.lock_depth(), 0, "it has not run yet");
+        self.more.store(usize::from(class) + 1, Relaxed);
     }
 
     /// Nested `lock_os_thread` calls.
@@ -318,6 +334,28 @@ impl G {
         let old = self.extra.swap(ptr::null_mut(), Relaxed);
         // SAFETY: the word owned it.
         (!old.is_null()).then(|| unsafe { Box::from_raw(old) })
+    }
+
+    /// Leaves an alarm for the next wait of the thread that this record belongs to. Only that thread calls this.
+    pub(crate) fn set_alarm(&self, alarm: Alarm) {
+        debug_assert!(self.is_thread());
+        // Relaxed: a picture for others. Nobody joins a thread's record.
+        self.join.store(usize::from(alarm.when_ns != crate::timer::NEVER), Relaxed);
+        // SAFETY: the body of a thread's record holds nothing else, and nobody but the thread uses it; an alarm fits, and needs no drop.
+        unsafe { self.body().cast::<Alarm>().write(alarm) };
+    }
+
+    /// The alarm that was set last. Only the record's thread calls this, after the first [`G::set_alarm`].
+    pub(crate) fn alarm(&self) -> Alarm {
+        debug_assert!(self.is_thread());
+        // SAFETY: as in `set_alarm`, which has been called.
+        unsafe { self.body().cast::<Alarm>().read() }
+    }
+
+    /// True while the wait of the thread that this record belongs to has a limit, as seen from another thread.
+    pub(crate) fn has_alarm(&self) -> bool {
+        debug_assert!(self.is_thread());
+        self.join.load(Relaxed) != 0
     }
 
     /// The 64 bytes for closure or result.

@@ -26,6 +26,8 @@ pub(crate) enum WaitReason {
     Scope,
     /// A change of the number of Ps.
     Resize,
+    /// The end of everybody else, in `runtime::shutdown`.
+    Shutdown,
     /// A blocking section that was full.
     Blocking,
     /// Room in a channel, or a receiver.
@@ -59,7 +61,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::None,
         Self::Park,
         Self::Sleep,
@@ -71,6 +73,7 @@ impl WaitReason {
         Self::Join,
         Self::Scope,
         Self::Resize,
+        Self::Shutdown,
         Self::Blocking,
         Self::ChanSend,
         Self::ChanRecv,
@@ -107,6 +110,7 @@ impl WaitReason {
             Self::Join => "join",
             Self::Scope => "scope wait",
             Self::Resize => "procs resize",
+            Self::Shutdown => "runtime shutdown",
             Self::Blocking => "blocking section",
             Self::ChanSend => "chan send",
             Self::ChanRecv => "chan receive",

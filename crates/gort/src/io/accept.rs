@@ -11,6 +11,7 @@
 
 use super::Socket;
 use super::op::Held;
+use crate::context::ambient;
 use crate::netpoll::Side;
 use crate::sys::clock;
 use crate::sys::raw::Errno;
@@ -31,6 +32,8 @@ impl Socket {
         no_room: impl Fn(&io::Error),
     ) -> io::Result<(OwnedFd, SocketAddr)> {
         let me = crate::spawn::wait_record();
+        // A runtime that is being shut down takes no more connections, also if one waits.
+        ambient::Root::look()?;
         let mut held = Held::take(self.desc(), Side::Read, me, site)?;
         let mut pause_ns = FIRST_PAUSE_NS;
         loop {

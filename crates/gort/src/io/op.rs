@@ -5,7 +5,8 @@
 //! 3. Look at the deadline, before any I/O: an expired one fails even if data waits. Then try the call.
 //! 4. It would block: arm the deadline's timer and park. The commit refuses if the side was touched since step 2; go there.
 //!
-//! The ambient context counts as a deadline of its own, and its cancellation as one that is set to now: both are looked at in step 2.
+//! The ambient context counts as a deadline of its own, and its cancellation as one that is set to now: both are looked at in step 2. The end of the
+//! root, when the runtime is shut down, ends waits only, and is looked at in step 4: what has come can still be read, and answered.
 //!
 //! Events, deadlines that change, timers, contexts that end and the close all do the same to a parked party: they make it go to step 2 (`SideWord`). So there is
 //! nothing to tell apart and nothing to count.
@@ -118,7 +119,7 @@ impl Held {
     /// The deadline that holds now; an error if it has passed.
     #[inline]
     fn check_deadline(&self) -> io::Result<u64> {
-        let ambient_ns = ambient::check()?;
+        let ambient_ns = ambient::check_but_root()?;
         // Acquire: pairs with `Socket::set_deadline`'s store, which a kick follows.
         let deadline_ns = match self.half.deadline_ns.load(Acquire) {
             0 => NEVER,
@@ -146,7 +147,9 @@ impl Held {
             if clock::now_ns() >= until_ns || self.is_nonblocking() {
                 return Ok(());
             }
+            let root = ambient::Root::look()?;
             self.park_until(deadline_ns.min(until_ns));
+            root.check()?;
         }
     }
 
@@ -161,6 +164,11 @@ impl Held {
         if self.is_nonblocking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        let root = ambient::Root::look()?;
+        if self.me.is_thread() {
+            // Somebody has to poll.
+            sched::start::ensure();
+        }
         if self.timeout_at_ns == 0 {
             self.timeout_at_ns = timeout_from_now(self.half);
         }
@@ -168,13 +176,13 @@ impl Held {
             0 => deadline_ns,
             timeout_at_ns => deadline_ns.min(timeout_at_ns),
         });
-        Ok(())
+        root.check()
     }
 
     /// Parks until the side has changed or the time has come.
     fn park_until(&mut self, until_ns: u64) {
         let target = Target::descriptor(self.desc, self.side);
-        ambient::while_watched(self.me, target, || {
+        ambient::while_watched_but_by_root(self.me, target, || {
             if until_ns != NEVER {
                 sched::park::arm(self.me, &self.half.timer, target, until_ns);
             }
@@ -223,6 +231,7 @@ fn wait_in_queue(
     site: &'static Location<'static>,
     until_ns: u64,
 ) -> io::Result<()> {
+    let root = ambient::Root::look()?;
     let waiter = Waiter::alone(me);
     {
         let mut queue = half.queue.lock();
@@ -235,7 +244,7 @@ fn wait_in_queue(
     }
     loop {
         let mut over = None;
-        match ambient::check() {
+        match root.check().and_then(|()| ambient::check()) {
             Ok(_) if until_ns != NEVER && clock::now_ns() >= until_ns => over = Some(io::ErrorKind::TimedOut.into()),
             Ok(ambient_ns) => {
                 let timer_ns = until_ns.min(ambient_ns);

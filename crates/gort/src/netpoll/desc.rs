@@ -10,8 +10,8 @@ use gort_lockfree::fd_mutex::{FdMutex, Side};
 use gort_lockfree::side_word::SideWord;
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, fence};
 
 /// One direction of a descriptor.
 #[repr(C, align(64))]
@@ -113,6 +113,9 @@ impl Desc {
         self.closer.store(0, Relaxed);
         self.fd.store(fd, Relaxed);
         self.users.reset();
+        // Pairs with the fence in `sched::stop`, whose kick may have come before the words were reset: then whoever waits here finds that
+        // the runtime is being shut down.
+        fence(SeqCst);
     }
 
     /// Ends the use: from here on events with the old token find another sequence.

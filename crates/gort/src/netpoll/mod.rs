@@ -9,4 +9,4 @@ mod slab;
 pub(crate) use desc::{Desc, Half};
 pub(crate) use gort_lockfree::fd_mutex::Side;
 pub(crate) use poll::{Batch, Netpoll};
-pub(crate) use slab::{allocate, is_any_in_use, release};
+pub(crate) use slab::{allocate, for_each, is_any_in_use, release};

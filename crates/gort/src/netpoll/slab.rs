@@ -10,6 +10,13 @@ const CHUNK: usize = 32;
 
 struct Free {
     head: *const Desc,
+    /// The chunk made last.
+    last: Option<&'static Chunk>,
+}
+
+struct Chunk {
+    descs: [Desc; CHUNK],
+    before: Option<&'static Chunk>,
 }
 
 // SAFETY: descriptors are `Sync` and type-stable; their links are touched under the lock only.
@@ -25,7 +32,7 @@ pub(crate) fn is_any_in_use() -> bool {
     IN_USE.load(Relaxed) > 0
 }
 
-static FREE: Lock<Free> = Lock::new(Free { head: ptr::null() });
+static FREE: Lock<Free> = Lock::new(Free { head: ptr::null(), last: None });
 
 /// A descriptor for `fd`.
 pub(crate) fn allocate(fd: i32, plain_tcp: bool) -> &'static Desc {
@@ -33,9 +40,12 @@ pub(crate) fn allocate(fd: i32, plain_tcp: bool) -> &'static Desc {
         if let Some(desc) = take() {
             break desc;
         }
-        let chunk: &'static [Desc] = Box::leak((0..CHUNK).map(|_| Desc::new()).collect::<Vec<_>>().into_boxed_slice());
+        let chunk = Box::leak(Box::new(Chunk { descs: std::array::from_fn(|_| Desc::new()), before: None }));
         let mut free = FREE.lock();
-        for desc in chunk {
+        chunk.before = free.last;
+        let chunk: &'static Chunk = chunk;
+        free.last = Some(chunk);
+        for desc in &chunk.descs {
             desc.link.set(free.head);
             free.head = desc;
         }
@@ -43,6 +53,15 @@ pub(crate) fn allocate(fd: i32, plain_tcp: bool) -> &'static Desc {
     IN_USE.fetch_add(1, Relaxed);
     desc.open(fd, plain_tcp);
     desc
+}
+
+/// Calls `f` for every descriptor there is, in use or not.
+pub(crate) fn for_each(mut f: impl FnMut(&'static Desc)) {
+    let mut next = FREE.lock().last;
+    while let Some(chunk) = next {
+        chunk.descs.iter().for_each(&mut f);
+        next = chunk.before;
+    }
 }
 
 fn take() -> Option<&'static Desc> {

@@ -1,7 +1,7 @@
 //! Counters of one P: written by its owner with plain stores, summed by readers.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// A number that only one thread at a time raises.
 #[derive(Debug, Default)]
@@ -18,9 +18,21 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
     }
 
+    /// As [`add`](Self::add); whoever reads the new number by [`get_published`](Self::get_published) sees what the writer did before.
+    #[inline(always)]
+    pub(crate) fn publish(&self, more: u64) {
+        // Release: pairs with the Acquire in `get_published`.
+        self.0.store(self.0.load(Relaxed).wrapping_add(more), Release);
+    }
+
     #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+
+    /// See [`publish`](Self::publish).
+    pub(crate) fn get_published(&self) -> u64 {
+        self.0.load(Acquire)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::g::record::LOCKED;
 use crate::g::{Status, WaitReason, registry};
 use crate::sys::fault;
 use crate::timer::NEVER;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// All asleep for so long, with a foreign thread alive, is worth a line.
 const SUSPECTED_NS: u64 = 10_000_000_000;
@@ -117,6 +117,7 @@ fn all_asleep() -> Option<Asleep> {
             may_go_on |= matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize);
             if g.is_thread() {
                 asleep.threads += 1;
+                may_go_on |= g.has_alarm();
             } else {
                 asleep.goroutines += 1;
                 locked += usize::from(g.has(LOCKED));
@@ -138,7 +139,7 @@ fn all_asleep() -> Option<Asleep> {
         if locked < snapshot::ms().count() {
             return None;
         }
-        asleep.is_for_good = SCHED.ms_made.load(Acquire) >= fixed().max_threads;
+        asleep.is_for_good = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);
     }
     Some(asleep)
 }
@@ -167,7 +168,7 @@ fn say(asleep: &Asleep, is_certain: bool) {
             "gort: {} goroutines wait for a thread, but the limit of {} threads is reached, and each has a sleeping goroutine locked to it \
              (GORT_MAX_THREADS, or runtime::Builder::max_threads)\n",
             asleep.without_thread,
-            fixed().max_threads,
+            SCHED.max_threads.load(Relaxed),
         );
     }
     if is_certain {

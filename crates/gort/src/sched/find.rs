@@ -11,6 +11,7 @@
 //! An M that runs dry while another runs does not look at the network before it sleeps. It would find a few events every time and stay awake
 //! for them (docs/decisions/0004).
 
+use super::idle::Rested;
 use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::{M, SCHED, fixed, global, idle, locked, perturb, resize, run};
 use crate::g::record::LOCKED;
@@ -35,20 +36,23 @@ const WORTH_WAKING_NS: u64 = 100_000;
 const FEW_EVENTS: usize = 32;
 const PASSES: u32 = 4;
 
-/// Finds the next goroutine for `m`, waiting for one if need be. Runs with the M's own thread pointer.
+/// Finds the next goroutine for `m`, waiting for one if need be; `None` if the M is to end. Runs with the M's own thread pointer.
 ///
 /// Not inlined: the compiler may compute the address of a thread-local once for a whole function, and the caller changes the thread pointer.
 #[inline(never)]
-pub(super) fn find(m: &'static M, first: Option<&'static G>) -> (&'static G, &'static P) {
+pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static G, &'static P)> {
     let mut hint = first;
     loop {
         if let Some(own) = m.locked.get() {
             put_back_hint(m, hint.take());
             let p = locked::wait_for_turn(m);
-            return (own, p);
+            return Some((own, p));
         }
         let Some(p) = m.p.get() else {
-            hint = idle::acquire(m);
+            match idle::acquire(m) {
+                Rested::With(g) => hint = g,
+                Rested::ToLeave => return None,
+            }
             continue;
         };
         if p.is_retired() {
@@ -57,10 +61,14 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> (&'static G, &'s
             continue;
         }
         let Some(g) = hint.take().or_else(|| look(m, p)) else {
-            hint = idle::idle(m, p);
+            match idle::idle(m, p) {
+                Rested::With(g) => hint = g,
+                Rested::ToLeave => return None,
+            }
             continue;
         };
-        if let Some(ready) = prepare(m, p, g) {
+        let ready = prepare(m, p, g);
+        if ready.is_some() {
             return ready;
         }
     }
@@ -86,7 +94,7 @@ fn prepare(m: &'static M, p: &'static P, g: &'static G) -> Option<(&'static G, &
             locked::hand_over(m, p, g);
             return None;
         }
-    } else if perturb::has(perturb::MOVE) && ptr::eq(last, m) && idle::move_elsewhere(m, p, g) {
+    } else if perturb::has(perturb::MOVE) && ptr::eq(last, m) && perturb::move_elsewhere(m, p, g) {
         return None;
     }
     if g.tp.get() == 0
@@ -308,7 +316,7 @@ fn steal(m: &'static M, p: &'static P) -> Option<&'static G> {
     }
     if is_left {
         // We must not take it, and the wake-up that was meant for it may have come to us.
-        idle::wake_another();
+        perturb::wake_another();
     }
     None
 }

@@ -4,6 +4,7 @@
 //! overflowing ring. Every P looks at it every 61st run and when its own queue is empty.
 
 use super::p::P;
+use super::stop::{Phase, ShuttingDown};
 use super::{M, SCHED};
 use crate::g::{G, GList};
 use std::collections::VecDeque;
@@ -20,6 +21,10 @@ pub(crate) struct Central {
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
+    /// Ms without a thread.
+    vacant_ms: *const M,
+    /// The truth of what `stop::phase` shows.
+    pub(super) phase: Phase,
     /// The idle M that sleeps until the earliest timer of an idle P, and that time.
     pub(super) keeper: *const M,
     pub(super) keeper_ns: u64,
@@ -37,6 +42,8 @@ impl Central {
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
+            vacant_ms: ptr::null(),
+            phase: Phase::New,
             keeper: ptr::null(),
             keeper_ns: crate::timer::NEVER,
             poll_until_ns: crate::timer::NEVER,
@@ -197,6 +204,26 @@ impl Central {
         unreachable!("an M that says it is listed is")
     }
 
+    /// Takes an M into use that has no thread.
+    pub(super) fn take_vacant_m(&mut self) -> Option<&'static M> {
+        // SAFETY: as in `pop_idle_m`.
+        let m: &'static M = unsafe { self.vacant_ms.as_ref()? };
+        self.vacant_ms = m.link.replace(ptr::null());
+        m.is_vacant.store(false, Relaxed);
+        SCHED.ms_live.fetch_add(1, Relaxed);
+        Some(m)
+    }
+
+    /// `m` has no thread any more.
+    pub(super) fn push_vacant_m(&mut self, m: &'static M) {
+        debug_assert!(!m.is_listed.get());
+        m.link.set(self.vacant_ms);
+        self.vacant_ms = m;
+        // Relaxed, here and above: whoever decides something by it holds the lock.
+        m.is_vacant.store(true, Relaxed);
+        SCHED.ms_live.fetch_sub(1, Relaxed);
+    }
+
     /// Until when timers are minded: somebody wakes at this time at the latest.
     pub(super) fn covered_ns(&self) -> u64 {
         self.keeper_ns.min(self.poll_until_ns)
@@ -216,6 +243,22 @@ pub(crate) fn reserve(count: usize) {
         std::mem::swap(&mut central.queue, &mut room);
     }
     drop(central);
+}
+
+/// Adds a new goroutine, which a plain thread has made, unless the runtime takes none. The caller wakes somebody.
+///
+/// # Errors
+/// The runtime is being shut down, or has been since the caller looked.
+pub(crate) fn push_new(g: &'static G) -> Result<(), ShuttingDown> {
+    let mut central = SCHED.central.lock();
+    if central.phase != Phase::Running {
+        return Err(ShuttingDown);
+    }
+    // Relaxed: under the lock under which new ones begin to be refused; who waits for the end of all counts later (`stop`).
+    SCHED.spawned_outside.fetch_add(1, Relaxed);
+    SCHED.created_outside.fetch_add(1, Relaxed);
+    central.push(g);
+    Ok(())
 }
 
 /// Adds a goroutine to the global queue. The caller wakes somebody.

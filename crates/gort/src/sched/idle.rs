@@ -43,16 +43,24 @@ pub(super) fn adopt(m: &'static M, p: &'static P) {
     wake_sysmon_if_asleep();
 }
 
-/// Gives up the P after finding nothing to do, and waits. Returns with a P again, and perhaps with a goroutine to run.
-pub(super) fn idle(m: &'static M, p: &'static P) -> Option<&'static G> {
+/// How a rest has ended.
+pub(super) enum Rested {
+    /// With a P, and perhaps with a goroutine to run.
+    With(Option<&'static G>),
+    /// The runtime stops: the thread is to end.
+    ToLeave,
+}
+
+/// Gives up the P after finding nothing to do, and waits.
+pub(super) fn idle(m: &'static M, p: &'static P) -> Rested {
     {
         let mut central = SCHED.central.lock();
         // SAFETY: the M owns the P.
         if let Some(g) = unsafe { central.take(p, true) } {
-            return Some(g);
+            return Rested::With(Some(g));
         }
         if p.is_retired() {
-            return None;
+            return Rested::With(None);
         }
         release(m, p);
         central.push_idle_p(p);
@@ -61,8 +69,8 @@ pub(super) fn idle(m: &'static M, p: &'static P) -> Option<&'static G> {
     rest(m)
 }
 
-/// Waits for a P. Returns with one, and perhaps with a goroutine to run.
-pub(super) fn acquire(m: &'static M) -> Option<&'static G> {
+/// Waits for a P.
+pub(super) fn acquire(m: &'static M) -> Rested {
     {
         let mut central = SCHED.central.lock();
         if is_work_anywhere()
@@ -70,9 +78,20 @@ pub(super) fn acquire(m: &'static M) -> Option<&'static G> {
         {
             drop(central);
             adopt(m, p);
-            return None;
+            return Rested::With(None);
+        }
+        if central.phase.lets_ms_go() {
+            drop(central);
+            if m.spinning.replace(false) {
+                SCHED.spinning.stop_without_work();
+            }
+            return Rested::ToLeave;
         }
         register(&mut central, m);
+    }
+    if !super::stop::is_running() {
+        // Its goroutine may have been the last, and has ended without a P: the monitor would see nobody take one.
+        wake_sysmon_if_asleep();
     }
     rest(m)
 }
@@ -92,7 +111,7 @@ fn register(central: &mut super::global::Central, m: &'static M) {
 }
 
 /// The M is among the idle ones and has no P: waits until it has one.
-fn rest(m: &'static M) -> Option<&'static G> {
+fn rest(m: &'static M) -> Rested {
     if m.spinning.replace(false) {
         SCHED.spinning.stop_without_work();
     } else {
@@ -100,21 +119,17 @@ fn rest(m: &'static M) -> Option<&'static G> {
         fence(SeqCst);
     }
     loop {
-        if is_work_anywhere() && withdraw(m) {
-            return None;
+        if is_work_anywhere()
+            && let Some(rested) = withdraw(m)
+        {
+            return rested;
         }
-        match duty() {
-            Duty::Poll => {
-                let (has_p, g) = rest_in_poller(m);
-                if has_p {
-                    return g;
-                }
-            }
-            Duty::Sleep => {
-                if rest_on_futex(m) {
-                    return None;
-                }
-            }
+        let rested = match duty() {
+            Duty::Poll => rest_in_poller(m),
+            Duty::Sleep => rest_on_futex(m),
+        };
+        if let Some(rested) = rested {
+            return rested;
         }
     }
 }
@@ -144,8 +159,8 @@ fn duty() -> Duty {
     }
 }
 
-/// Blocks in the poller. Returns whether the M has a P now, and a goroutine.
-fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
+/// Blocks in the poller. `None`: the M is still among the idle ones.
+fn rest_in_poller(m: &'static M) -> Option<Rested> {
     m.in_poll.store(true, Relaxed);
     let settle_ns = settle_time(m);
     // SeqCst: pairs with the fence in `hand`: either we see `wake`, or the waker sees `in_poll` and wakes the poller. Also pairs with the fence
@@ -168,15 +183,14 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
     SCHED.polling.store(POLL_NOBODY, Release);
     settle(m, settle_ns);
     wake_threads(&mut ready);
-    let got_p = withdraw(m);
-    if !got_p {
-        // All Ps are busy: one of them will find these.
+    let rested = withdraw(m);
+    let Some(p) = m.p.get() else {
+        // All Ps are busy: one of them will find these. Or nobody, until the next start.
         if !ready.is_empty() {
             super::global::push_list(&mut ready);
         }
-        return (false, None);
-    }
-    let p = m.p.get().expect("withdraw says so");
+        return rested;
+    };
     p.counters.polls.add(1);
     p.counters.events.add(ready.len() as u64);
     let count = ready.len();
@@ -186,7 +200,7 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
         unsafe { p.put_back(g) };
     }
     find::wake_for_backlog(m, count);
-    (true, first)
+    Some(Rested::With(first))
 }
 
 /// Threads in a list are woken here; what remains are goroutines, marked as runnable.
@@ -203,8 +217,8 @@ fn wake_threads(ready: &mut GList) {
     *ready = goroutines;
 }
 
-/// Sleeps on the futex. Returns whether the M has a P now.
-fn rest_on_futex(m: &'static M) -> bool {
+/// Sleeps on the futex. `None`: the M is still among the idle ones.
+fn rest_on_futex(m: &'static M) -> Option<Rested> {
     let deadline_ns = {
         let mut central = SCHED.central.lock();
         let mut next_ns = SCHED.timers.next_ns();
@@ -248,15 +262,16 @@ fn settle(m: &'static M, settle_ns: u64) {
     }
 }
 
-/// Leaves the idle list with a P: one handed over, or any idle one. False if there is none; the M is then still registered.
-fn withdraw(m: &'static M) -> bool {
+/// Leaves the idle list: with a P, one handed over or any idle one, or because it was dismissed. `None` if there is no P; the M is then still
+/// registered.
+fn withdraw(m: &'static M) -> Option<Rested> {
     let taken = {
         let mut central = SCHED.central.lock();
         if central.remove_idle_m(m) {
             let p = central.pop_idle_p();
             if p.is_none() {
                 register(&mut central, m);
-                return false;
+                return None;
             }
             p
         } else {
@@ -265,22 +280,31 @@ fn withdraw(m: &'static M) -> bool {
     };
     if let Some(p) = taken {
         adopt(m, p);
-        return true;
+        return Some(Rested::With(None));
     }
     // Somebody took us out of the list and is about to say why.
     while m.wake.load(Acquire) == 0 {
         futex::wait(&m.wake, 0, None);
     }
-    let p = m.handed_p.load(Relaxed);
-    // SAFETY: an M taken from the list is always handed a P, before `wake`; Ps are never freed.
-    adopt(m, unsafe { &*p });
+    // SAFETY: an M taken from the list is always handed a P, before `wake`, or null; Ps are never freed.
+    let Some(p) = (unsafe { m.handed_p.load(Relaxed).as_ref() }) else { return Some(Rested::ToLeave) };
+    adopt(m, p);
     m.spinning.set(m.handed_spinning.load(Relaxed));
-    true
+    Some(Rested::With(None))
 }
 
-/// Wakes `m`, which was taken from the idle list, with a P.
-fn hand(m: &'static M, p: &'static P, spinning: bool) {
-    m.handed_p.store(ptr::from_ref(p).cast_mut(), Relaxed);
+/// Tells every idle M to end. The phase is such that none becomes idle any more.
+pub(super) fn dismiss_all() {
+    loop {
+        let idle_m = SCHED.central.lock().pop_idle_m();
+        let Some(m) = idle_m else { return };
+        hand(m, None, false);
+    }
+}
+
+/// Wakes `m`, which was taken from the idle list, with a P, or without one to end.
+pub(super) fn hand(m: &'static M, p: Option<&'static P>, spinning: bool) {
+    m.handed_p.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Relaxed);
     m.handed_spinning.store(spinning, Relaxed);
     // Release: publishes the two above to `withdraw`.
     m.wake.store(1, Release);
@@ -314,7 +338,7 @@ fn wake_one() {
     match central.pop_idle_m() {
         Some(m) => {
             drop(central);
-            hand(m, p, true);
+            hand(m, Some(p), true);
         }
         None => {
             central.push_idle_p(p);
@@ -326,23 +350,13 @@ fn wake_one() {
     }
 }
 
-/// Perturbation: wakes an M for work that the caller, who is awake, must not do.
-#[cold]
-pub(super) fn wake_another() {
-    // Without an idle P all Ms that have one will look.
-    let idle_p = SCHED.central.lock().pop_idle_p();
-    if let Some(p) = idle_p {
-        handoff(p);
-    }
-}
-
 /// Finds an M for a P that nobody runs and that has work waiting.
 pub(super) fn handoff(p: &'static P) {
     let mut central = SCHED.central.lock();
     match central.pop_idle_m() {
         Some(m) => {
             drop(central);
-            hand(m, p, false);
+            hand(m, Some(p), false);
         }
         None => {
             drop(central);
@@ -394,7 +408,7 @@ pub(super) fn handoff_or_idle(p: &'static P) {
 }
 
 /// Asks sysmon for one more thread.
-fn want_m() {
+pub(super) fn want_m() {
     // SeqCst: pairs with `start::m_main`. Either we see that a thread is on its way, which will look at every queue, or it has begun to
     // look and is among the idle ones or busy.
     if SCHED.ms_starting.load(SeqCst) > 0 {
@@ -423,7 +437,7 @@ fn poll_limit() -> u64 {
 /// See [`poll_limit`].
 const HOGGED_TIMER_NS: u64 = 1_000_000;
 
-/// A plain thread's deadline.
+/// A timer of a plain thread's making.
 pub(super) fn arm_outside(when_ns: u64, target: Target) {
     SCHED.timers.push(when_ns, target);
     SCHED.idle_next_ns.fetch_min(when_ns, SeqCst);
@@ -453,33 +467,4 @@ fn wake_sysmon_if_asleep() {
     if SCHED.sysmon_asleep.load(Relaxed) {
         super::sysmon::wake();
     }
-}
-
-/// Perturbation: makes another M run `g`. With several Ps it goes to the next one's inbox, with a single P the P itself changes hands.
-pub(super) fn move_elsewhere(m: &'static M, p: &'static P, g: &'static G) -> bool {
-    let procs = SCHED.procs.load(Relaxed);
-    if procs > 1 {
-        let next = (p.id as usize + 1) % procs;
-        // SAFETY: Ps below `procs` exist, and are never freed.
-        let other = unsafe { &*SCHED.ps[next].load(Acquire) };
-        {
-            let mut inbox = other.inbox.lock();
-            inbox.push(g);
-            other.inbox_full.store(true, Release);
-        }
-        p.counters.moves.add(1);
-        wake_for_work();
-        return true;
-    }
-    let other = SCHED.central.lock().pop_idle_m();
-    let Some(other) = other else {
-        want_m();
-        return false;
-    };
-    p.counters.moves.add(1);
-    // SAFETY: the M owns the P.
-    unsafe { p.put_next(g) };
-    release(m, p);
-    hand(other, p, false);
-    true
 }

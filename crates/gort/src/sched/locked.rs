@@ -63,10 +63,13 @@ pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
         // Our goroutine lost its P and was put into the global queue; this M does not look there, so somebody else must.
         None => idle::wake_for_work(),
     }
+    // Relaxed, both: a hint for `leave`, which looks again.
+    m.keeps.store(true, Relaxed);
     // Acquire: pairs with the Release in `hand_over`.
     while m.locked_turn.load(Acquire) == 0 {
         futex::wait(&m.locked_turn, 0, None);
     }
+    m.keeps.store(false, Relaxed);
     // Relaxed: ordered by `locked_turn`, and nobody sets it again before our goroutine is queued again.
     m.locked_turn.store(0, Relaxed);
     // SAFETY: `hand_over` stored a P before it set the turn; Ps are never freed.

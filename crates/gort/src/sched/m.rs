@@ -73,12 +73,18 @@ pub(crate) struct M {
     pub(super) link: Cell<*const M>,
     /// It is among the idle Ms. As `link`.
     pub(super) is_listed: Cell<bool>,
+    /// It has no thread. Written under the scheduler's lock.
+    pub(super) is_vacant: AtomicBool,
+    /// The thread that has left and waits to be joined (`leave`). As `link`.
+    pub(super) left_thread: Cell<usize>,
+    /// Sleeps until its own goroutine is due: a thread that must stay.
+    pub(super) keeps: AtomicBool,
     /// The allocator's magazine of this thread.
     pub(crate) magazine: UnsafeCell<crate::alloc::Magazine>,
 }
 
-// SAFETY: plain cells are touched by the M's own thread only, but for `link` and `is_listed`, which belong to the holder of the scheduler's
-// lock.
+// SAFETY: plain cells are touched by the M's own thread only, but for `link`, `is_listed` and `left_thread`, which belong to the holder of the
+// scheduler's lock.
 unsafe impl Sync for M {}
 // SAFETY: as above.
 unsafe impl Send for M {}
@@ -113,6 +119,9 @@ impl M {
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
             is_listed: Cell::new(false),
+            is_vacant: AtomicBool::new(false),
+            left_thread: Cell::new(0),
+            keeps: AtomicBool::new(false),
             magazine: UnsafeCell::new(crate::alloc::Magazine::new()),
         }
     }

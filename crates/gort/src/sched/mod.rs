@@ -28,11 +28,15 @@
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
 //! | `resize` | changing the number of Ps |
-//! | `start` | bringing the runtime up |
+//! | `start` | bringing the runtime up, the first time and again |
+//! | `stop` | shutting it down: the phases, and who waits for whom |
+//! | `leave` | how its threads end |
+//! | `left` | what remains after a shutdown |
 //! | `forked` | what is left in the child of a fork |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
 //!
-//! Lock order: the scheduler's lock (`global`) may be taken inside nothing, and takes nothing but a timer set's.
+//! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's. With no other
+//! lock held.
 
 pub(crate) mod counters;
 mod deadlock;
@@ -41,6 +45,8 @@ mod find;
 pub(crate) mod forked;
 pub(crate) mod global;
 mod idle;
+mod leave;
+pub(crate) mod left;
 pub(crate) mod locked;
 mod m;
 mod p;
@@ -51,6 +57,7 @@ mod run;
 pub(crate) mod snapshot;
 pub(crate) mod stackless;
 pub(crate) mod start;
+pub(crate) mod stop;
 mod sysmon;
 mod threadless;
 
@@ -70,7 +77,8 @@ use crate::timer::TimerSet;
 use global::Central;
 use gort_lockfree::spinning::Spinning;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Ms that can exist.
 pub(crate) const MAX_MS: usize = 16_384;
@@ -87,10 +95,13 @@ pub(crate) struct Sched {
     /// Ps ever made.
     pub(crate) ps_made: AtomicUsize,
     pub(crate) ms: [AtomicPtr<M>; MAX_MS],
+    /// Ms ever made; each is used again when its thread has ended.
     pub(crate) ms_made: AtomicUsize,
+    /// Those that have a thread.
+    pub(crate) ms_live: AtomicUsize,
     pub(crate) threads_peak: AtomicUsize,
     pub(crate) goroutines_peak: AtomicU64,
-    /// Deadlines of plain threads.
+    /// Timers that belong to no P: those of plain threads' making, and of Ps out of use.
     pub(crate) timers: TimerSet,
     /// No timer of an idle P (or of `timers`) is due before this. May be too early, never too late.
     pub(crate) idle_next_ns: AtomicU64,
@@ -114,19 +125,20 @@ pub(crate) struct Sched {
     pub(crate) sysmon_polls: AtomicU64,
     /// Milliseconds since the start, refreshed by sysmon and by polls: good enough for "since when".
     pub(crate) coarse_ms: AtomicU64,
+    /// What each start may set anew. Relaxed everywhere: written before the phase says that the runtime runs.
+    pub(crate) abort_on_panic: AtomicBool,
+    pub(crate) max_threads: AtomicUsize,
+    pub(crate) stack_class: AtomicU8,
     pub(crate) fixed: Late<Fixed>,
 }
 
-/// What is known once the runtime has started, and never changes.
+/// What is known once the runtime has started for the first time, and never changes.
 pub(crate) struct Fixed {
     pub(crate) netpoll: Netpoll,
     pub(crate) identity: Identity,
     pub(crate) barrier: Barrier,
     pub(crate) retake: bool,
-    pub(crate) abort_on_panic: bool,
     pub(crate) deadlock: crate::config::DeadlockPolicy,
-    pub(crate) max_threads: usize,
-    pub(crate) stack_class: u8,
     pub(crate) start_ns: u64,
     pub(crate) seed: u64,
     pub(crate) test_timeout: Option<std::time::Duration>,
@@ -142,6 +154,7 @@ pub(crate) static SCHED: Sched = Sched {
     ps_made: AtomicUsize::new(0),
     ms: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_MS],
     ms_made: AtomicUsize::new(0),
+    ms_live: AtomicUsize::new(0),
     threads_peak: AtomicUsize::new(0),
     goroutines_peak: AtomicU64::new(0),
     timers: TimerSet::new(),
@@ -159,13 +172,28 @@ pub(crate) static SCHED: Sched = Sched {
     handoffs: AtomicU64::new(0),
     sysmon_polls: AtomicU64::new(0),
     coarse_ms: AtomicU64::new(0),
+    abort_on_panic: AtomicBool::new(false),
+    max_threads: AtomicUsize::new(0),
+    stack_class: AtomicU8::new(0),
     fixed: Late::new(),
 };
 
-/// What is known since the start. The caller runs on a goroutine, an M, or after [`start::ensure`].
+/// What is known since the first start. The caller runs on a goroutine, an M, or after [`start::ensure`].
 #[inline(always)]
 pub(crate) fn fixed() -> &'static Fixed {
     SCHED.fixed.get()
+}
+
+/// The class of stacks of the default size.
+#[inline(always)]
+pub(crate) fn stack_class() -> u8 {
+    // Relaxed: see the field.
+    SCHED.stack_class.load(Relaxed)
+}
+
+/// Where random numbers begin; before the first start, anywhere.
+pub(crate) fn seed() -> u64 {
+    if SCHED.fixed.is_set() { fixed().seed } else { crate::prim::rng::entropy() }
 }
 
 /// Counts a system call of the calling goroutine.

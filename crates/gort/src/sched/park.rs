@@ -9,7 +9,7 @@ use super::{
     global, idle, perturb, run,
 };
 use crate::g::record::THREAD;
-use crate::g::{G, GList, Status, WaitReason};
+use crate::g::{Alarm, G, GList, Status, WaitReason};
 use crate::sys::clock;
 use crate::sys::futex;
 use crate::timer::{NEVER, Target};
@@ -57,11 +57,43 @@ fn park_thread(g: &'static G, commit: impl FnOnce(&'static G) -> bool) {
     // Relaxed: the word is ours until the commit publishes us.
     g.thread_wake.store(0, Relaxed);
     if commit(g) {
-        // Acquire: pairs with the Release in `wake_thread`.
-        while g.thread_wake.load(Acquire) == 0 {
-            futex::wait(&g.thread_wake, 0, None);
+        sleep_thread(g);
+    }
+    // Of this wait; others see by it that it has a limit.
+    g.set_alarm(Alarm::NONE);
+}
+
+fn sleep_thread(g: &'static G) {
+    let mut alarm = g.alarm();
+    // Acquire: pairs with the Release in `wake_thread`.
+    while g.thread_wake.load(Acquire) == 0 {
+        let limit = (alarm.when_ns != NEVER).then_some(alarm.when_ns);
+        if futex::wait(&g.thread_wake, 0, limit) == futex::WaitResult::TimedOut {
+            // SAFETY: `arm` has left the word of a target.
+            let target = unsafe { Target::from_word(alarm.target) };
+            if ends_own_wait(g, target) {
+                return;
+            }
+            // Somebody was faster and is about to wake us.
+            alarm = Alarm::NONE;
         }
     }
+}
+
+/// A thread's time has come: does what a timer would do. True if that has ended its wait.
+fn ends_own_wait(g: &'static G, target: Target) -> bool {
+    let mut ready = GList::new();
+    target.kick(clock::now_ns(), &mut ready);
+    let mut has_ended = false;
+    while let Some(waiter) = ready.pop() {
+        if std::ptr::eq(waiter, g) {
+            has_ended = true;
+        } else {
+            // An alarm of a wait that never began may be old.
+            self::ready(waiter);
+        }
+    }
+    has_ended
 }
 
 fn wake_thread(g: &'static G) {
@@ -145,10 +177,14 @@ pub(crate) fn yield_now(g: &'static G) {
     g.set_status(before);
 }
 
-/// Arms the timer word of a record so that `target` is kicked at `until_ns`.
+/// Arms the timer word of a record so that `target` is kicked at `until_ns`: before the park that this is the limit of. A plain thread does
+/// that itself, when it wakes up, so that its waits need no runtime.
 pub(crate) fn arm(g: &'static G, word: &crate::timer::TimerWord, target: Target, until_ns: u64) {
     if until_ns == NEVER {
         return;
+    }
+    if g.has(THREAD) {
+        return g.set_alarm(Alarm { when_ns: until_ns, target: target.to_word() });
     }
     if let Some(when_ns) = word.set(until_ns) {
         push_timer(g, when_ns, target);

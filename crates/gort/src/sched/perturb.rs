@@ -4,9 +4,11 @@
 //! goroutine never runs twice in a row on the same thread if another one exists) and `wake` (a wake-up is delayed at random). `GORT_SEED`
 //! replays the decisions of each thread; which thread meets which goroutine is still up to the kernel.
 
-use super::SCHED;
+use super::p::P;
+use super::{M, SCHED, idle};
+use crate::g::G;
 use crate::prim::rng::Rng;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU64};
 
 /// Yields at random in gort calls.
@@ -58,7 +60,7 @@ pub(crate) fn delay_wake() {
 
 /// At the beginning of a gort call on a goroutine: gives way one time in eight.
 #[cold]
-pub(crate) fn maybe_yield(g: &'static crate::g::G) {
+pub(crate) fn maybe_yield(g: &'static G) {
     if has(YIELD) && draw(8) == 0 {
         super::park::yield_now(g);
     }
@@ -68,6 +70,45 @@ pub(crate) fn maybe_yield(g: &'static crate::g::G) {
 #[cold]
 pub(super) fn steals_now() -> bool {
     has(STEAL) && draw(4) == 0
+}
+
+/// Makes another M run `g`. With several Ps it goes to the next one's inbox, with a single P the P itself changes hands.
+pub(super) fn move_elsewhere(m: &'static M, p: &'static P, g: &'static G) -> bool {
+    let procs = SCHED.procs.load(Relaxed);
+    if procs > 1 {
+        let next = (p.id as usize + 1) % procs;
+        // SAFETY: Ps below `procs` exist, and are never freed.
+        let other = unsafe { &*SCHED.ps[next].load(Acquire) };
+        {
+            let mut inbox = other.inbox.lock();
+            inbox.push(g);
+            other.inbox_full.store(true, Release);
+        }
+        p.counters.moves.add(1);
+        idle::wake_for_work();
+        return true;
+    }
+    let other = SCHED.central.lock().pop_idle_m();
+    let Some(other) = other else {
+        idle::want_m();
+        return false;
+    };
+    p.counters.moves.add(1);
+    // SAFETY: the M owns the P.
+    unsafe { p.put_next(g) };
+    idle::release(m, p);
+    idle::hand(other, Some(p), false);
+    true
+}
+
+/// Wakes an M for work that the caller, who is awake, must not do.
+#[cold]
+pub(super) fn wake_another() {
+    // Without an idle P all Ms that have one will look.
+    let idle_p = SCHED.central.lock().pop_idle_p();
+    if let Some(p) = idle_p {
+        idle::handoff(p);
+    }
 }
 
 /// The names of `kinds`, as `GORT_PERTURB` takes them.

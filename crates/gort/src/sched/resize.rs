@@ -5,7 +5,7 @@
 //! user code. A retired P's goroutines go to the global queue, its timers to the first P, its caches to the common pools. Nothing is stopped.
 
 use super::p::{MAX_PROCS, P};
-use super::{M, SCHED, fixed, idle};
+use super::{M, SCHED, fixed, idle, stop};
 use crate::g::GList;
 use crate::prim::lock::Lock;
 use std::ptr;
@@ -15,9 +15,21 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 static CHANGE: Lock<()> = Lock::new(());
 
 /// Sets the number of Ps and returns the number before. Does not wait for Ps in use: [`is_settled`] says when the change has taken place.
-pub(crate) fn set_procs(count: usize) -> usize {
+/// `None`: the runtime stops or has stopped, so that there is nothing to set.
+pub(crate) fn change_procs(count: usize) -> Option<usize> {
     debug_assert!((1..=MAX_PROCS).contains(&count), "checked by the caller");
     let _one = CHANGE.lock();
+    // Under the lock: who stops the runtime sets the phase first, and the number then.
+    (!stop::phase().lets_ms_go()).then(|| change(count))
+}
+
+/// The same for who starts and stops the runtime; without Ps nothing runs.
+pub(super) fn set_procs(count: usize) {
+    let _one = CHANGE.lock();
+    change(count);
+}
+
+fn change(count: usize) -> usize {
     let before = SCHED.procs.load(Relaxed);
     while SCHED.ps_made.load(Relaxed) < count {
         let id = SCHED.ps_made.load(Relaxed);
@@ -50,17 +62,20 @@ pub(crate) fn set_procs(count: usize) -> usize {
     for p in given_up {
         empty(p);
     }
-    // Work may be waiting for the new Ps; the Ms of retired ones should look.
-    for id in 0..SCHED.ms_made.load(Acquire) {
-        if let Some(m) = idle::m_by_id(id as u32)
-            && m.p_hint().is_some_and(P::is_retired)
-        {
-            m.stay.set_mark();
-        }
-    }
+    ask_for_retired();
+    // Work may be waiting for the new Ps.
     idle::wake_for_work();
     super::sysmon::wake();
     before
+}
+
+/// Asks Ms with a retired P to give it up.
+pub(super) fn ask_for_retired() {
+    for m in super::snapshot::ms() {
+        if m.p_hint().is_some_and(P::is_retired) {
+            m.stay.set_mark();
+        }
+    }
 }
 
 /// True once every P beyond the number wanted has been given up.

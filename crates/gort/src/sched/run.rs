@@ -26,7 +26,7 @@ use crate::stack::switch::{prefetch, prepare, switch};
 use crate::sys::identity::{set_thread_pointer, thread_pointer};
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 thread_local! {
     /// The goroutine whose thread block this is; null on threads and Ms.
@@ -45,11 +45,13 @@ pub(crate) fn set_current(g: Option<&'static G>) {
     CURRENT.set(g.map_or(ptr::null(), ptr::from_ref));
 }
 
-/// Runs goroutines on the calling thread for ever.
-pub(super) fn run(m: &'static M) -> ! {
+/// Runs goroutines on the calling thread until the runtime stops. Inside the runtime, as far as `m` tells, when it returns.
+pub(super) fn run(m: &'static M) {
     // In the runtime until the first goroutine runs. A mark is impossible: nobody has seen this M with a P.
     let _ = m.stay.enter();
     m.tp.set(thread_pointer());
+    // SeqCst: before the first look at the queues; see `idle::want_m`. After the step above, by which `leave` tells who is on its way.
+    SCHED.ms_starting.fetch_sub(1, SeqCst);
     loop {
         let (g, p) = match quick(m) {
             Pick::Run(g, p) => {
@@ -62,7 +64,7 @@ pub(super) fn run(m: &'static M) -> ! {
                 // SAFETY: the M's own block.
                 unsafe { set_thread_pointer(m.tp.get()) };
                 settle(m);
-                let (g, p) = super::find::find(m, first);
+                let Some((g, p)) = super::find::find(m, first) else { return };
                 // SAFETY: as above; `find` has bound it.
                 unsafe { set_thread_pointer(g.tp.get()) };
                 (g, p)
@@ -205,11 +207,16 @@ pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
 /// The caller owns `p`, and `g` was taken from a queue and has not run yet.
 #[inline(always)]
 unsafe fn bind_close(p: &'static P, g: &'static G) -> bool {
-    if !g.has_default_stack() {
+    if g.stack_class().is_some() {
         return false;
     }
     // SAFETY: the caller owns the P.
     let Some(stack) = (unsafe { p.take_stack() }) else { return false };
+    if stack.class() != super::stack_class() {
+        // The default is another one since the last start.
+        slab::give_back(&[stack]);
+        return false;
+    }
     // SAFETY: the stack is a goroutine's that has ended: nobody uses its block, which `end` has reset.
     unsafe { install(g, stack) };
     true
@@ -231,7 +238,7 @@ pub(super) fn bind(p: &'static P, g: &'static G) -> std::io::Result<()> {
 }
 
 fn class_of(g: &'static G) -> u8 {
-    g.stack_class().unwrap_or(fixed().stack_class)
+    g.stack_class().unwrap_or(super::stack_class())
 }
 
 /// # Safety
@@ -242,6 +249,7 @@ pub(super) unsafe fn install(g: &'static G, stack: Stack) {
         super::stackless::has_stack(g);
     }
     stack.footer().set_goroutine(ptr::from_ref(g).cast());
+    g.set_stack_class(stack.class());
     g.tp.set(stack.tp());
     // SAFETY: the frames below the block are ours and unused.
     g.rsp.set(unsafe { prepare(stack.frames_top(), goroutine_main, g.address()) });
@@ -287,8 +295,8 @@ fn end(m: &'static M, g: &'static G) {
     match p {
         // SAFETY: the M owns the P and is inside the runtime.
         Some(p) => unsafe {
-            p.counters.ended.add(1);
-            if g.has_default_stack() && !p.stacks_full() {
+            p.counters.ended.publish(1);
+            if stack.class() == super::stack_class() && !p.stacks_full() {
                 p.give_stack(stack);
             } else {
                 slab::give_back(&[stack]);
@@ -296,8 +304,8 @@ fn end(m: &'static M, g: &'static G) {
         },
         None => {
             slab::give_back(&[stack]);
-            // Relaxed: a statistic.
-            SCHED.spawned_outside.fetch_sub(1, Relaxed);
+            // Release: as `Counter::publish`.
+            SCHED.spawned_outside.fetch_sub(1, Release);
         }
     }
     crate::spawn::join::publish_end(g, p);

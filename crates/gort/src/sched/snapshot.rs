@@ -81,16 +81,24 @@ pub(crate) fn ps() -> impl Iterator<Item = &'static P> {
     SCHED.ps[..made].iter().map(|p| unsafe { &*p.load(Acquire) })
 }
 
-/// Every M.
-pub(crate) fn ms() -> impl Iterator<Item = &'static M> {
+/// Every M ever made.
+pub(crate) fn every_m() -> impl Iterator<Item = &'static M> {
     (0..SCHED.ms_made.load(Acquire)).filter_map(|id| idle::m_by_id(id as u32))
+}
+
+/// Every M that has a thread.
+pub(crate) fn ms() -> impl Iterator<Item = &'static M> {
+    // Relaxed: a picture.
+    every_m().filter(|m| !m.is_vacant.load(Relaxed))
 }
 
 /// Goroutines alive: queued, running, parked or ending.
 pub(crate) fn goroutines() -> u64 {
-    // Ends first: a goroutine that starts and ends meanwhile is then not counted as one that ended without having started.
-    let ended: u64 = ps().map(|p| p.counters.ended.get()).sum();
+    // Ends first: a goroutine that starts and ends meanwhile is then not counted as one that ended without having started. What each of those
+    // that are counted here has started is counted below (`stop` relies on it).
+    let ended: u64 = ps().map(|p| p.counters.ended.get_published()).sum();
+    // Acquire: as `get_published`; ends outside a P are subtracted there.
+    let outside = SCHED.spawned_outside.load(Acquire);
     let spawned: u64 = ps().map(|p| p.counters.spawned.get()).sum();
-    // Relaxed: a picture. Wrapping: ends outside a P are subtracted there.
-    spawned.wrapping_add(SCHED.spawned_outside.load(Relaxed)).wrapping_sub(ended)
+    spawned.wrapping_add(outside).wrapping_sub(ended)
 }

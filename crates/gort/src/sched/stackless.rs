@@ -119,7 +119,7 @@ pub(crate) fn retry() {
 /// No memory, or no room in the address space.
 #[cold]
 pub(crate) fn bind_now(g: &'static G) -> io::Result<()> {
-    let class = g.stack_class().unwrap_or(fixed().stack_class);
+    let class = g.stack_class().unwrap_or(super::stack_class());
     let stack = match run::current().filter(|me| !me.is_thread()) {
         // SAFETY: `me` is the goroutine that runs this.
         Some(me) => take_as_thread(unsafe { M::of(me) }, class),
@@ -128,6 +128,14 @@ pub(crate) fn bind_now(g: &'static G) -> io::Result<()> {
     // SAFETY: the slab hands each stack to one owner, with a block that is fresh or reset.
     unsafe { run::install(g, stack) };
     Ok(())
+}
+
+/// Undoes [`bind_now`], on a plain thread.
+#[cold]
+pub(crate) fn unbind(g: &'static G) {
+    let class = g.stack_class().unwrap_or(super::stack_class());
+    // SAFETY: the goroutine owns the stack of its thread pointer and has never used its block, which is as it was made.
+    slab::give_back(&[unsafe { Stack::from_parts(g.tp.replace(0), class) }]);
 }
 
 /// Takes a stack with the M's own thread pointer: to make a block, the C library has to see a thread of its own.

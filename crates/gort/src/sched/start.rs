@@ -1,16 +1,21 @@
-//! Bringing the runtime up: once for the process, on first use, from whatever thread comes first.
+//! Bringing the runtime up: on first use, from whatever thread comes first, and again after each shutdown.
+//!
+//! What belongs to the process is made once: thread identity, the poller, handlers and hooks. Threads, Ps and the settings of a builder are made
+//! anew by each start; the environment is read by the first.
 
+use super::leave;
 use super::resize;
+use super::stop::{self, Phase, STATE, ShuttingDown};
 use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless};
 use crate::config::{Config, Mode, PanicPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
-use crate::stack::{overflow, slab};
+use crate::stack::{control, overflow, slab};
 use crate::sys::fence::Barrier;
 use crate::sys::{clock, cpu, fault, identity, limits, signal, stackmem, thread};
 use std::io::{self, Write};
 use std::ptr;
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// What the program asked for before the start; the environment wins over it.
@@ -22,35 +27,101 @@ pub(crate) struct Wishes {
     pub(crate) abort_on_panic: Option<bool>,
 }
 
-static START: Once = Once::new();
+static CONFIG: OnceLock<Config> = OnceLock::new();
 const MOST_THREADS: usize = 10_000;
 const MANY_THREAD_LOCAL_BYTES: usize = 4096;
 static MAKING: Lock<()> = Lock::new(());
 /// Room for name resolution, TLS and regular expressions; only what is touched costs memory.
 const DEFAULT_STACK_BYTES: usize = 256 << 10;
+/// The monitor of before has nothing left to do but end.
+const LAST_NS: u64 = 1_000_000_000;
 
-/// Starts the runtime with these wishes; false if it has been started already. Of several callers one is heard.
-pub(crate) fn start_with(wishes: Wishes) -> bool {
-    let mut is_first = false;
-    START.call_once(|| {
-        start(wishes);
-        is_first = true;
-    });
-    is_first
+/// Starts the runtime with these wishes; false if it runs already. Of several callers one is heard.
+///
+/// # Errors
+/// It is being shut down, and not by the calling goroutine.
+pub(crate) fn start_with(wishes: Wishes) -> Result<bool, ShuttingDown> {
+    // First: the lock may be somebody's whom the fork has left behind.
+    forked::refuse_child();
+    let mut state = STATE.lock();
+    match stop::phase() {
+        Phase::Running => return Ok(false),
+        Phase::New | Phase::Stopped => {
+            if let Some(before) = state.monitor.take() {
+                before.join_until(clock::now_ns() + LAST_NS);
+            }
+            set_up(wishes);
+            state.monitor = Some(start_threads());
+        }
+        // Threads are there, and the monitor makes more if they are wanted.
+        Phase::Draining if state.revive() => set_up(wishes),
+        Phase::Draining | Phase::Leaving => return Err(ShuttingDown),
+    }
+    Ok(true)
 }
 
-/// Starts the runtime if it has not been started.
+/// Starts the runtime if there is none. One that is being shut down will do for what calls this.
 #[inline]
 pub(crate) fn ensure() {
-    if !SCHED.fixed.is_set() {
-        start_with(Wishes::default());
+    if !stop::is_running() && stop::phase().is_down() {
+        // An error says that another thread has started it, and a third one shuts it down.
+        let _ = start_with(Wishes::default());
     }
     forked::refuse_child();
 }
 
+/// Starts the runtime if there is none, for somebody who is about to start a goroutine.
+///
+/// # Errors
+/// It is being shut down.
+#[inline]
+pub(crate) fn admit() -> Result<(), ShuttingDown> {
+    if !stop::is_running() {
+        start_with(Wishes::default())?;
+    }
+    forked::refuse_child();
+    Ok(())
+}
+
+/// Makes what there is once, then settings and Ps, and lets goroutines in.
 #[cold]
-fn start(wishes: Wishes) {
-    let config = Config::from_env().unwrap_or_else(|error| refuse(&error.to_string()));
+fn set_up(wishes: Wishes) {
+    let config = CONFIG.get_or_init(|| Config::from_env().unwrap_or_else(|error| refuse(&error.to_string())));
+    if !SCHED.fixed.is_set() {
+        first(config);
+    }
+    let stack_bytes = config.stack_size.or(wishes.stack_size).unwrap_or(DEFAULT_STACK_BYTES);
+    let stack_class = slab::class_for(stack_bytes)
+        .unwrap_or_else(|| refuse(&format!("a default stack of {stack_bytes} bytes is too large, the most is 1 GiB")));
+    let max_threads = config.max_threads.or(wishes.max_threads).unwrap_or_else(default_max_threads).clamp(4, MAX_MS);
+    let aborts = config.panic.map_or(wishes.abort_on_panic == Some(true), |policy| policy == PanicPolicy::Abort);
+    // Relaxed, all of them: the phase publishes them.
+    SCHED.stack_class.store(stack_class, Relaxed);
+    SCHED.max_threads.store(max_threads, Relaxed);
+    SCHED.abort_on_panic.store(aborts, Relaxed);
+    SCHED.hogged.store(false, Relaxed);
+    SCHED.ms_wanted.store(0, Relaxed);
+    resize::set_procs(config.max_procs.or(wishes.max_procs).unwrap_or_else(cpu::default_procs));
+    stop::set_phase(Phase::Running);
+}
+
+/// The monitor, and an M for each P.
+fn start_threads() -> thread::Thread {
+    let monitor = thread::start("gort-sysmon", sysmon::run)
+        .unwrap_or_else(|error| refuse(&format!("cannot start the monitor thread: {error}")));
+    for index in 0..SCHED.procs.load(Relaxed) {
+        if let Err(error) = new_m() {
+            if index == 0 {
+                refuse(&format!("cannot start the first thread: {error}"));
+            }
+            break;
+        }
+    }
+    monitor
+}
+
+/// What there is once for the process.
+fn first(config: &Config) {
     if config.mode == Mode::Bound {
         refuse("GORT_MODE: bound goroutines are not available in this version (expected auto or migrating)");
     }
@@ -64,9 +135,8 @@ fn start(wishes: Wishes) {
         refuse(&format!("cannot create the network poller: {error} (raise the descriptor limit: ulimit -n)"))
     });
     slab::prepare(&identity);
-    let stack_bytes = config.stack_size.or(wishes.stack_size).unwrap_or(DEFAULT_STACK_BYTES);
     let seed = config.seed.unwrap_or_else(crate::prim::rng::entropy);
-    let kinds = perturb_kinds(&config);
+    let kinds = perturb_kinds(config);
     if kinds != 0 {
         say(&format!("perturbing ({}), replay with GORT_SEED={seed}", perturb::names(kinds)));
         perturb::set(kinds);
@@ -76,18 +146,13 @@ fn start(wishes: Wishes) {
         identity,
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },
         retake: config.retake,
-        abort_on_panic: config.panic.map_or(wishes.abort_on_panic == Some(true), |policy| policy == PanicPolicy::Abort),
         deadlock: config.deadlock,
-        max_threads: config.max_threads.or(wishes.max_threads).unwrap_or_else(default_max_threads).clamp(4, MAX_MS),
-        stack_class: slab::class_for(stack_bytes).unwrap_or_else(|| {
-            refuse(&format!("a default stack of {stack_bytes} bytes is too large, the most is 1 GiB"))
-        }),
         start_ns: clock::now_ns(),
         seed,
         test_timeout: config.test_timeout,
     };
     warn(&fixed.identity);
-    // SAFETY: `START` calls this once.
+    // SAFETY: under the lock of `STATE`, and not set before.
     unsafe { SCHED.fixed.set(fixed) };
     overflow::set_describe(crate::dump::write_name);
     overflow::set_origin(crate::dump::write_origin);
@@ -101,19 +166,6 @@ fn start(wishes: Wishes) {
     }
     crate::spawn::report::install_hook();
     forked::watch();
-    let procs = config.max_procs.or(wishes.max_procs).unwrap_or_else(cpu::default_procs);
-    resize::set_procs(procs);
-    if let Err(error) = thread::spawn("gort-sysmon", sysmon::run) {
-        refuse(&format!("cannot start the monitor thread: {error}"));
-    }
-    for index in 0..procs {
-        if let Err(error) = new_m() {
-            if index == 0 {
-                refuse(&format!("cannot start the first thread: {error}"));
-            }
-            break;
-        }
-    }
 }
 
 /// As many as Go allows, or what an eighth of the memory maps that are left can hold: beyond them malloc itself begins to fail.
@@ -178,35 +230,41 @@ pub(super) fn add_m() {
 fn new_m() -> io::Result<()> {
     // The starting thread and sysmon may both be at it.
     let _one = MAKING.lock();
-    let id = SCHED.ms_made.load(Acquire);
-    if id >= super::fixed().max_threads {
+    // Relaxed, both: grows only here; a setting.
+    let max_threads = SCHED.max_threads.load(Relaxed);
+    if SCHED.ms_live.load(Relaxed) >= max_threads {
         return Err(io::Error::other(format!(
-            "the limit of {} threads is reached (GORT_MAX_THREADS, or runtime::Builder::max_threads)",
-            super::fixed().max_threads
+            "the limit of {max_threads} threads is reached (GORT_MAX_THREADS, or runtime::Builder::max_threads)"
         )));
     }
     room_for_a_thread()?;
-    let m: &'static M = Box::leak(Box::new(M::new(id as u32)));
-    // Release: publishes the M.
-    SCHED.ms[id].store(ptr::from_ref(m).cast_mut(), Release);
+    let vacant = SCHED.central.lock().take_vacant_m();
+    let m = vacant.unwrap_or_else(make_m);
     SCHED.ms_starting.fetch_add(1, SeqCst);
-    let started = thread::spawn(&format!("gort-m{id}"), move || m_main(m));
-    match started {
-        Ok(()) => {
-            SCHED.ms_made.store(id + 1, Release);
+    match thread::start(&format!("gort-m{}", m.id), move || m_main(m)) {
+        Ok(_says_itself_when_it_leaves) => {
             // Relaxed: a statistic.
-            SCHED.threads_peak.fetch_max(id + 1, Relaxed);
+            SCHED.threads_peak.fetch_max(SCHED.ms_live.load(Relaxed), Relaxed);
             Ok(())
         }
         Err(error) => {
             SCHED.ms_starting.fetch_sub(1, SeqCst);
-            SCHED.ms[id].store(ptr::null_mut(), Release);
-            // SAFETY: leaked above. Nobody else has it: the thread does not exist, and an id is used by others only once it is counted, or
-            // owns a P.
-            drop(unsafe { Box::from_raw(ptr::from_ref(m).cast_mut()) });
+            SCHED.central.lock().push_vacant_m(m);
             Err(error)
         }
     }
+}
+
+/// An M for whom there was none yet. There are no more than threads at one time.
+fn make_m() -> &'static M {
+    let id = SCHED.ms_made.load(Acquire);
+    let m: &'static M = Box::leak(Box::new(M::new(id as u32)));
+    // Release, both: publish the M.
+    SCHED.ms[id].store(ptr::from_ref(m).cast_mut(), Release);
+    SCHED.ms_made.store(id + 1, Release);
+    // Relaxed: see `Central::take_vacant_m`.
+    SCHED.ms_live.fetch_add(1, Relaxed);
+    m
 }
 
 /// Whether the address space has room for a thread with all that belongs to it. std aborts the process when a new thread finds no memory for
@@ -229,9 +287,9 @@ fn m_main(m: &'static M) {
     // Relaxed: for dumps.
     m.tid.store(thread::gettid(), Relaxed);
     super::fixed().identity.warm_malloc();
+    control::take_usual();
     // Without it an overflow on this thread ends in a plain SIGSEGV.
     let _alt_stack = fault::thread_alt_stack();
-    // SeqCst: before the first look at the queues, which `run` begins with; see `idle::want_m`.
-    SCHED.ms_starting.fetch_sub(1, SeqCst);
-    run::run(m)
+    run::run(m);
+    leave::leave(m);
 }

@@ -7,7 +7,8 @@
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
 //! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
-//! - prints the dump that SIGQUIT asks for.
+//! - prints the dump that SIGQUIT asks for;
+//! - drives a shutdown (`stop`), and ends last.
 //!
 //! It looks every 20 µs while there is something to do, doubling to 10 ms when not, and sleeps until woken once everything has been idle for a
 //! second: an idle process makes no wake-ups.
@@ -17,6 +18,7 @@
 use super::deadlock::Verdict;
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
+use super::stop::{self, Step};
 use super::{SCHED, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
@@ -66,7 +68,7 @@ struct Round {
     uneven: bool,
 }
 
-/// The thread's body. Without this thread the others would hang one by one, so its panic ends the process.
+/// The thread's body, until the runtime stops. Without this thread the others would hang one by one, so its panic ends the process.
 pub(super) fn run() {
     if std::panic::catch_unwind(watch).is_err() {
         std::process::abort();
@@ -85,7 +87,8 @@ fn watch() {
         if crate::sys::signal::take_quit_request() {
             crate::dump::print_to_stderr();
         }
-        if SCHED.ms_wanted.swap(0, Relaxed) != 0 {
+        // One thread more would be one more to end.
+        if SCHED.ms_wanted.swap(0, Relaxed) != 0 && !stop::phase().lets_ms_go() {
             start::add_m();
         }
         let now_ns = clock::now_ns();
@@ -99,13 +102,19 @@ fn watch() {
                 delay_ns = (delay_ns * 2).min(if round.uneven || round.hogs { LONGEST_BUSY_NS } else { LONGEST_NS });
             }
         }
+        let (next_ns, latest_ns) = match stop::step(now_ns) {
+            Step::Look { next_ns, latest_ns } => (next_ns, latest_ns),
+            Step::End => return,
+        };
         if is_all_idle() {
             let since_ns = *idle_since_ns.get_or_insert(now_ns);
             if now_ns - since_ns >= SETTLED_NS {
-                let until_ns = match deadlock.look(since_ns, now_ns) {
-                    Verdict::Fine => Some(NEVER),
+                // A shutdown ends by its deadline.
+                let verdict = if stop::is_running() { deadlock.look(since_ns, now_ns) } else { Verdict::Fine };
+                let until_ns = match verdict {
+                    Verdict::Fine => Some(latest_ns),
                     Verdict::Again => None,
-                    Verdict::Later(at_ns) => Some(at_ns),
+                    Verdict::Later(at_ns) => Some(at_ns.min(latest_ns)),
                 };
                 if until_ns.is_some_and(sleep_until_woken) {
                     idle_since_ns = None;
@@ -115,7 +124,8 @@ fn watch() {
         } else {
             idle_since_ns = None;
         }
-        let mut until_ns = now_ns + delay_ns;
+        // What is being shut down is looked at more often, with a breath in between.
+        let mut until_ns = (now_ns + delay_ns).min(next_ns.max(now_ns + SHORTEST_NS));
         if round.hogs {
             // Timers of Ps that hogs hold are ours to fire.
             until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));
@@ -251,7 +261,9 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
     let is_due = held_ns >= slice_ns && (work || is_last) || p.is_retired();
-    if is_due && fixed().retake && (is_blocking || !is_starved(p, tid, held_ns)) {
+    // At a stop no P stays with anybody.
+    let may_take = stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(p, tid, held_ns));
+    if is_due && may_take {
         let barrier = || fixed().barrier.run();
         if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
             round.acted = true;

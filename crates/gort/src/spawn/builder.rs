@@ -77,7 +77,8 @@ impl Builder {
     /// Starts the goroutine.
     ///
     /// # Errors
-    /// `OutOfMemory` if there is no memory for another stack, `InvalidInput` if the stack size is beyond 1 GiB. Both say what to do.
+    /// `OutOfMemory` if there is no memory for another stack, `InvalidInput` if the stack size is beyond 1 GiB. Both say what to do. One with
+    /// [`ShuttingDown`](crate::runtime::ShuttingDown) inside while the runtime is being shut down.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -102,7 +103,7 @@ impl Builder {
             })?),
         };
         // The default size by another name.
-        let stack_class = stack_class.filter(|&class| class != crate::sched::fixed().stack_class);
+        let stack_class = stack_class.filter(|&class| class != crate::sched::stack_class());
         let name = self.name.map(Into::into);
         Ok(Attributes { name, stack_class, abort_on_panic: self.abort_on_panic, scope: 0, context: self.context })
     }

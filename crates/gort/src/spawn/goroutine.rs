@@ -1,8 +1,8 @@
 //! The goroutine as a value, and what a goroutine does to itself: yield, sleep, park, lock its thread.
 
 use crate::g::record::THREAD;
-use crate::g::{Finish, G, Status, registry};
-use crate::sched::{self, locked, park as sched_park, perturb, start};
+use crate::g::{Alarm, Finish, G, Status, registry};
+use crate::sched::{self, locked, park as sched_park, perturb};
 use crate::sys::clock;
 use std::cell::Cell;
 use std::fmt;
@@ -15,6 +15,10 @@ use std::time::Duration;
 pub struct GoroutineId(u64);
 
 impl GoroutineId {
+    pub(crate) fn new(id: u64) -> Self {
+        Self(id)
+    }
+
     /// The number that dumps and panic messages show.
     ///
     /// # Examples
@@ -126,11 +130,12 @@ fn thread_record() -> &'static G {
     unsafe fn never(_: &'static G) -> Finish {
         unreachable!("a thread's record is not a goroutine to run")
     }
-    start::ensure();
+    sched::forked::refuse_child();
     let mut list = Vec::with_capacity(1);
     registry::take_free(&mut list, 1, sched::global::reserve);
     let g = list.pop().expect("take_free gives one at least");
     g.start(registry::take_ids(1), Location::caller(), THREAD, None, never);
+    g.set_alarm(Alarm::NONE);
     g.set_status(Status::Running);
     sched::set_current(Some(g));
     // On a thread that is ending the slot is gone; the record then stays with nobody, which is a leak of 192 bytes and no more.

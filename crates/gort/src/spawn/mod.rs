@@ -31,7 +31,8 @@ use std::sync::Arc;
 /// run are ended with the process, as in Go.
 ///
 /// # Panics
-/// If there is no memory for another goroutine's stack. [`Builder::spawn`] returns that as an error.
+/// If there is no memory for another goroutine's stack, or while the runtime is being [shut down](crate::runtime::shutdown).
+/// [`Builder::spawn`] returns that as an error.
 ///
 /// # Examples
 /// ```

@@ -127,7 +127,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// Starts a goroutine in the scope, as [`std::thread::Scope::spawn`].
     ///
     /// # Panics
-    /// If there is no memory for another goroutine's stack.
+    /// As [`go`](crate::go).
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where

@@ -34,7 +34,7 @@ pub(super) struct Attributes {
 /// The goroutine must end, and its result be taken or dropped, before anything that `f` or `T` borrows ends.
 ///
 /// # Errors
-/// No memory for a stack.
+/// No memory for a stack, or the runtime is being shut down.
 #[inline]
 pub(super) unsafe fn spawn<F, T>(
     mut attributes: Attributes,
@@ -45,7 +45,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    start::ensure();
+    start::admit()?;
     if attributes.context.is_none() {
         attributes.context = ambient::inherited();
     }
@@ -62,10 +62,11 @@ where
         let g = take_record_outside();
         // SAFETY: passed on.
         unsafe { fill(g, registry::take_ids(1), attributes, f, site) };
-        // Relaxed: a statistic.
-        SCHED.spawned_outside.fetch_add(1, Relaxed);
-        SCHED.created_outside.fetch_add(1, Relaxed);
-        global::push(g);
+        if let Err(why) = global::push_new(g) {
+            // SAFETY: `fill` put an `F` there, and nobody else knows the record.
+            unsafe { unmake::<F>(g) };
+            return Err(why.into());
+        }
         sched::wake_for_work();
         return Ok((g, name));
     };
@@ -95,7 +96,7 @@ where
 /// As [`spawn`].
 ///
 /// # Errors
-/// No memory for that stack.
+/// No memory for that stack, or the runtime is being shut down.
 #[cold]
 unsafe fn spawn_sized<F, T>(attributes: Attributes, f: F, site: &'static Location<'static>) -> io::Result<Started>
 where
@@ -107,23 +108,40 @@ where
     // SAFETY: passed on.
     unsafe { fill(g, registry::take_ids(1), attributes, f, site) };
     if let Err(error) = stackless::bind_now(g) {
-        // SAFETY: `fill` put it there, and nobody else knows the record.
-        let f = unsafe { take::<F>(g.body()) };
-        let context = take_context(g);
-        if g.extra().is_some() {
-            registry::drop_extra(g);
-        }
-        recycle(g);
-        // User code, so after everything else.
-        drop((f, context));
+        // SAFETY: `fill` put an `F` there, and nobody else knows the record.
+        unsafe { unmake::<F>(g) };
         return Err(error);
     }
-    // Relaxed: a statistic.
-    SCHED.spawned_outside.fetch_add(1, Relaxed);
-    SCHED.created_outside.fetch_add(1, Relaxed);
-    sched::ready(g);
+    if sched::current().is_some_and(|me| !me.is_thread()) {
+        // Relaxed: the caller is counted as long as this matters (`sched::stop`).
+        SCHED.spawned_outside.fetch_add(1, Relaxed);
+        SCHED.created_outside.fetch_add(1, Relaxed);
+        sched::ready(g);
+    } else if let Err(why) = global::push_new(g) {
+        stackless::unbind(g);
+        // SAFETY: as above.
+        unsafe { unmake::<F>(g) };
+        return Err(why.into());
+    }
     sched::wake_for_work();
     Ok((g, name))
+}
+
+/// Undoes a [`fill`]: the goroutine is not started after all.
+///
+/// # Safety
+/// The body holds an `F`, and nobody else knows the record.
+#[cold]
+unsafe fn unmake<F>(g: &'static G) {
+    // SAFETY: the caller says so.
+    let f = unsafe { take::<F>(g.body()) };
+    let context = take_context(g);
+    if g.extra().is_some() {
+        registry::drop_extra(g);
+    }
+    recycle(g);
+    // User code, so after everything else.
+    drop((f, context));
 }
 
 /// A goroutine for `f` that somebody will ready later, or never. It counts as spawned from its first run on; nobody can join it.
@@ -183,7 +201,7 @@ where
 {
     // SAFETY: the body is the caller's.
     unsafe { put(g.body(), f) };
-    let abort = attributes.abort_on_panic.unwrap_or(sched::fixed().abort_on_panic);
+    let abort = attributes.abort_on_panic.unwrap_or_else(|| SCHED.abort_on_panic.load(Relaxed));
     let flags = if abort { ABORT_ON_PANIC } else { 0 };
     let class = attributes.stack_class;
     if attributes.name.is_some() || attributes.scope != 0 || attributes.context.is_some() {

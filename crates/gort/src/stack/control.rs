@@ -63,10 +63,15 @@ impl Words {
     }
 }
 
-/// What the calling thread has is the usual from now on. Start-up calls it; threads inherit from who starts them.
+/// What the calling thread has is the usual from now on. Start-up calls it; the runtime's threads take it over.
 pub(crate) fn note_usual() {
     // Relaxed: as in `usual`.
     USUAL.store(Words::current().0, Relaxed);
+}
+
+/// Gives the calling thread the usual. Each M does so: who starts it may have set its own.
+pub(crate) fn take_usual() {
+    Words::usual().load();
 }
 
 /// [`switch`] away from a goroutine, which will find its control words again.

@@ -62,6 +62,12 @@ impl Stack {
         self.tp
     }
 
+    /// Its size class.
+    #[inline(always)]
+    pub(crate) fn class(self) -> u8 {
+        self.class
+    }
+
     /// The 16-aligned address below which frames go.
     #[inline]
     pub(crate) fn frames_top(self) -> usize {

@@ -1,7 +1,10 @@
 //! OS threads: start one, name the current one.
 
+use super::clock;
 use super::raw;
 use std::io;
+use std::os::unix::thread::JoinHandleExt;
+use std::ptr;
 
 /// Stack of a thread that gort starts.
 ///
@@ -9,13 +12,75 @@ use std::io;
 /// is address space until touched. Below 2 MiB, so that transparent huge pages cannot turn a touched page into 2 MiB.
 const STACK_BYTES: usize = 1 << 20;
 
+/// A thread that waits to be joined or detached.
+#[derive(Debug)]
+#[must_use = "a thread that is neither joined nor detached leaves its stack behind"]
+pub(crate) struct Thread(libc::pthread_t);
+
+impl Thread {
+    /// The calling thread, which [`start`] has started and nobody else joins or detaches. Not on a goroutine.
+    pub(crate) fn current() -> Self {
+        // SAFETY: takes nothing and cannot fail.
+        Self(unsafe { libc::pthread_self() })
+    }
+
+    /// As a number, for those who keep it in a word. Never 0.
+    pub(crate) fn into_word(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The thread of a word.
+    ///
+    /// # Safety
+    /// `word` must come from [`Thread::into_word`], and is used once.
+    pub(crate) unsafe fn from_word(word: usize) -> Self {
+        Self(word as libc::pthread_t)
+    }
+
+    /// Nobody will wait for it.
+    pub(crate) fn detach(self) {
+        // SAFETY: the thread can be joined, so the number is good.
+        unsafe { libc::pthread_detach(self.0) };
+    }
+
+    /// Waits until the kernel's thread is gone, its destructors included; false if it is not at `deadline_ns`, when it is detached.
+    pub(crate) fn join_until(self, deadline_ns: u64) -> bool {
+        loop {
+            // The call wants a time of the wall clock, which may be set meanwhile.
+            let left_ns = deadline_ns.saturating_sub(clock::now_ns());
+            let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // SAFETY: `until` is a live timespec.
+            unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut until) };
+            let until_ns = (until.tv_sec as u64 * 1_000_000_000 + until.tv_nsec as u64).saturating_add(left_ns);
+            // SAFETY: the thread can be joined, so the number is good; a join that has succeeded is the last use of it.
+            let failed = unsafe { libc::pthread_timedjoin_np(self.0, ptr::null_mut(), &clock::timespec(until_ns)) };
+            if failed != libc::ETIMEDOUT {
+                debug_assert_eq!(failed, 0, "only a thread that can be joined is");
+                return true;
+            }
+            if left_ns == 0 {
+                self.detach();
+                return false;
+            }
+        }
+    }
+}
+
 /// Starts a thread that nobody joins and that runs `body`.
 ///
 /// # Errors
-/// The kernel's, with what was tried and what usually limits it.
+/// As [`start`].
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    start(name, body).map(Thread::detach)
+}
+
+/// Starts a thread that runs `body`.
+///
+/// # Errors
+/// The kernel's, with what was tried and what usually limits it.
+pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     match std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body) {
-        Ok(_detached) => Ok(()),
+        Ok(handle) => Ok(Thread(handle.into_pthread_t())),
         Err(cause) => Err(io::Error::new(
             cause.kind(),
             format!(
@@ -103,6 +168,28 @@ mod tests {
         }
         drop(hold);
         assert_eq!(cpu_ns(u32::MAX >> 4), None);
+    }
+
+    #[test]
+    fn a_thread_is_waited_for_until_it_is_gone_or_the_time_is_up() {
+        let (hold, held) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        let waits = start("gort-waits", move || {
+            sender.send(gettid()).unwrap();
+            let _ = held.recv();
+        })
+        .unwrap();
+        let tid = receiver.recv().unwrap();
+        assert!(!waits.join_until(clock::now_ns() + 1_000_000));
+        drop(hold);
+        while cpu_ns(tid).is_some() {
+            std::thread::yield_now();
+        }
+        let (sender, receiver) = mpsc::channel();
+        let ends = start("gort-ends", move || sender.send(gettid()).unwrap()).unwrap();
+        let tid = receiver.recv().unwrap();
+        assert!(ends.join_until(clock::NEVER));
+        assert_eq!(cpu_ns(tid), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod modes;
 mod overflow;
 mod panics;
 mod quit;
+mod shutdown;
 mod signals;
 mod start;
 mod streams;
