@@ -3,7 +3,7 @@
 use crate::child;
 use crate::support::{ms, scaled};
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Plays `body` in a process without another thread: the harness has one that waits for its test, and it might do anything.
 fn as_only_thread(body: impl FnOnce()) -> ! {
@@ -49,11 +49,17 @@ fn when_all_are_asleep_for_good_the_process_says_so_and_ends() {
         }),
         // From a plain main, which waits in a call of gort's.
         "plain" => gort::go(gort::park).join().unwrap(),
+        "after a restart" => {
+            let parked = gort::go(gort::park);
+            drop(gort::runtime::shutdown(Instant::now()));
+            gort::go(|| ()).join().unwrap();
+            parked.join().unwrap();
+        }
         other => panic!("{other}"),
     };
     let this = child::of(|case| as_only_thread(|| play(case)));
     for procs in ["1", "2", "4"] {
-        for case in ["alone", "beside a locked one", "after sockets", "channel", "plain"] {
+        for case in ["alone", "beside a locked one", "after sockets", "channel", "plain", "after a restart"] {
             this.case(case)
                 .env("GORT_MAXPROCS", procs)
                 .run()
@@ -128,10 +134,18 @@ fn who_goes_on_by_himself_is_no_deadlock() {
             let _timer = gort::time::after_func(ms(2500), move || sender.send(()).unwrap());
             receiver.recv().unwrap();
         }),
+        "a thread's limit" => {
+            gort::go(gort::park);
+            gort::park_timeout(ms(2500));
+        }
+        "shutdown" => {
+            gort::go(gort::park);
+            assert_eq!(gort::runtime::shutdown(Instant::now() + ms(2500)).goroutines().len(), 1);
+        }
         other => panic!("{other}"),
     };
     let this = child::of(|case| as_only_thread(|| play(case)));
-    for case in ["sleep", "timed park", "blocking", "unmarked", "timer"] {
+    for case in ["sleep", "timed park", "blocking", "unmarked", "timer", "a thread's limit", "shutdown"] {
         this.case(case).run().exited(0).never_says("asleep");
     }
 }
