@@ -1,7 +1,7 @@
 //! All goroutines asleep for good: told, with a dump, and the end of the process; but only if it is certain.
 
 use crate::child;
-use crate::support::{ms, scaled};
+use crate::support::ms;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,7 @@ fn a_parked_accept_is_no_deadlock() {
     let mut running = this.case("").start();
     running.wait_for("port ").wait_for("\n");
     // Twice as long as it takes to find a deadlock.
-    std::thread::sleep(scaled(ms(2500)));
+    std::thread::sleep(ms(2500));
     let port = running.output_so_far().split("port ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
     drop(std::net::TcpStream::connect(("127.0.0.1", port)).unwrap());
     running.wait().exited(7).never_says("asleep");
@@ -184,7 +184,7 @@ fn the_end_can_be_left_out_and_the_report_too() {
     reports.wait().killed_by(libc::SIGKILL);
     let mut quiet = this.case("").env("GORT_DEADLOCK", "off").start();
     quiet.wait_for("begins");
-    std::thread::sleep(scaled(ms(2000)));
+    std::thread::sleep(ms(2000));
     quiet.signal(libc::SIGKILL);
     quiet.wait().killed_by(libc::SIGKILL).never_says("asleep");
 }
