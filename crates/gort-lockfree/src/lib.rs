@@ -6,6 +6,7 @@
 //! | [`order`] | in which order a thief asks its victims |
 //! | [`spinning`] | idle Ps and spinning Ms: who wakes whom |
 //! | [`owner`] | who owns a P: biased towards the M that runs on it |
+//! | [`inbox`] | what one M alone may run: who wakes it |
 //! | [`claim`] | one waiter in several queues: who ends its wait |
 //! | [`permits`] | the word of a mutex, a read-write lock, a semaphore |
 //! | [`wake_word`] | one waiting party, woken by a token or sent to look at the clock |
@@ -25,6 +26,7 @@ mod atomics;
 pub mod cache_line;
 pub mod claim;
 pub mod fd_mutex;
+pub mod inbox;
 #[cfg(test)]
 mod model;
 mod mutate;
