@@ -207,7 +207,7 @@ static KNOWN: [Variable; 13] = [
     },
     Variable {
         name: "GORT_MODE",
-        expected: "auto or migrating",
+        expected: "auto, migrating or bound",
         apply: |config, text| { config.mode = word(text, &[("auto", Mode::Auto), ("migrating", Mode::Migrating), ("bound", Mode::Bound)])?; Ok(()) },
     },
     Variable {

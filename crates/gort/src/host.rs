@@ -3,7 +3,7 @@
 use crate::g::G;
 use crate::sched::{self, M};
 use crate::spawn::{me, report};
-use crate::stack::host::call_as;
+use crate::stack::host::{call_as, call_on};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -60,18 +60,23 @@ where
     // SAFETY: `g` is the goroutine that runs this.
     let m = unsafe { M::of(g) };
     let mut call = Call { g, f: Some(f), outcome: None, spoken: None };
-    let identity = &sched::fixed().identity;
+    let argument = (&raw mut call).cast();
     let (here, below) = (g.tp.get(), m.thread_pointer());
     // SAFETY: `m` runs the calling goroutine. So its block is this thread's and unused, and its stack is free below the context that it saved
     // when it switched to us; nobody uses that context before this goroutine leaves, which takes a call of gort from its own block and
     // stack: `run` makes none, and calls inside `f` meet the thread's block, which is no goroutine's. `run` catches every panic. The C
     // allocator's words go along: it may change them on either side.
     unsafe {
-        identity.return_malloc(here, below);
-        let exit = identity.forbid_exit(below);
-        call_as(m.free_stack(), below, Call::<F, T>::run, (&raw mut call).cast());
-        identity.allow_exit(below, exit);
-        identity.lend_malloc(below, here);
+        match &sched::fixed().identity {
+            Some(identity) => {
+                identity.return_malloc(here, below);
+                let exit = identity.forbid_exit(below);
+                call_as(m.free_stack(), below, Call::<F, T>::run, argument);
+                identity.allow_exit(below, exit);
+                identity.lend_malloc(below, here);
+            }
+            None => m.as_itself(|| call_on(m.free_stack(), Call::<F, T>::run, argument)),
+        }
     }
     match call.outcome {
         Some(Ok(value)) => value,

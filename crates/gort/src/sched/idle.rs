@@ -15,8 +15,9 @@
 //! all the same, and does not sleep for good unless everything is covered.
 
 use super::find::{self, POLL_BLOCKED, POLL_NOBODY};
+use super::m::Rest;
 use super::p::P;
-use super::{M, SCHED, fixed};
+use super::{M, SCHED, bound, fixed};
 use crate::alloc::Magazine;
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -38,6 +39,7 @@ pub(super) fn m_by_id(id: u32) -> Option<&'static M> {
 pub(super) fn adopt(m: &'static M, p: &'static P) {
     m.lease.set(p.owner.acquire(m.id));
     m.p.set(Some(p));
+    bound::note_p(m);
     // Relaxed: a hint for `resize` and dumps.
     m.p_seen.store(ptr::from_ref(p).cast_mut(), Relaxed);
     wake_sysmon_if_asleep();
@@ -45,19 +47,21 @@ pub(super) fn adopt(m: &'static M, p: &'static P) {
 
 /// Gives up the P after finding nothing to do, and waits. Returns with a P again, and perhaps with a goroutine to run.
 pub(super) fn idle(m: &'static M, p: &'static P) -> Option<&'static G> {
-    {
+    let claimant = {
         let mut central = SCHED.central.lock();
         // SAFETY: the M owns the P.
         if let Some(g) = unsafe { central.take(p, true) } {
             return Some(g);
         }
-        if p.is_retired() {
+        if p.is_retired() || !bound::may_rest(m) {
             return None;
         }
         release(m, p);
-        central.push_idle_p(p);
+        let claimant = central.lay_down(p);
         register(&mut central, m);
-    }
+        claimant
+    };
+    hand_to(claimant, p);
     rest(m)
 }
 
@@ -65,11 +69,18 @@ pub(super) fn idle(m: &'static M, p: &'static P) -> Option<&'static G> {
 pub(super) fn acquire(m: &'static M) -> Option<&'static G> {
     {
         let mut central = SCHED.central.lock();
-        if is_work_anywhere()
+        let may_rest = bound::may_rest(m);
+        if (!may_rest || is_work_anywhere())
             && let Some(p) = central.pop_idle_p()
         {
             drop(central);
             adopt(m, p);
+            return None;
+        }
+        if !may_rest {
+            bound::claim(&mut central, m);
+            drop(central);
+            take_handed(m);
             return None;
         }
         register(&mut central, m);
@@ -85,10 +96,15 @@ pub(super) fn release(m: &'static M, p: &'static P) {
 }
 
 fn register(central: &mut super::global::Central, m: &'static M) {
+    expect_p(m);
+    central.push_idle_m(m);
+}
+
+/// The M is about to wait in [`take_handed`]. Under the scheduler's lock.
+pub(super) fn expect_p(m: &'static M) {
     // Relaxed: published by the lock.
     m.wake.store(0, Relaxed);
     m.handed_p.store(ptr::null_mut(), Relaxed);
-    central.push_idle_m(m);
 }
 
 /// The M is among the idle ones and has no P: waits until it has one.
@@ -168,6 +184,8 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
     SCHED.polling.store(POLL_NOBODY, Release);
     settle(m, settle_ns);
     wake_threads(&mut ready);
+    let count = ready.len();
+    bound::send_home(m, &mut ready);
     let got_p = withdraw(m);
     if !got_p {
         // All Ps are busy: one of them will find these.
@@ -178,8 +196,7 @@ fn rest_in_poller(m: &'static M) -> (bool, Option<&'static G>) {
     }
     let p = m.p.get().expect("withdraw says so");
     p.counters.polls.add(1);
-    p.counters.events.add(ready.len() as u64);
-    let count = ready.len();
+    p.counters.events.add(count as u64);
     let first = ready.pop();
     while let Some(g) = ready.pop() {
         // SAFETY: the M owns the P.
@@ -210,7 +227,7 @@ fn rest_on_futex(m: &'static M) -> bool {
         let mut next_ns = SCHED.timers.next_ns();
         central.for_idle_ps(|p| next_ns = next_ns.min(p.timers.next_ns()));
         // Without an idle P all timers belong to Ms that run. One that has been taken from the list is about to get a P and keeps nothing.
-        if m.is_listed.get() && central.idle_p_count > 0 && next_ns < central.covered_ns() {
+        if m.rest.get() == Rest::Idle && central.idle_p_count > 0 && next_ns < central.covered_ns() {
             central.keeper = m;
             central.keeper_ns = next_ns;
             Some(next_ns)
@@ -248,26 +265,37 @@ fn settle(m: &'static M, settle_ns: u64) {
     }
 }
 
-/// Leaves the idle list with a P: one handed over, or any idle one. False if there is none; the M is then still registered.
+/// Leaves the idle list with a P: one handed over, or any idle one. False if there is none; the M is then still registered. One with residents
+/// to run claims a P and waits for it.
 fn withdraw(m: &'static M) -> bool {
     let taken = {
         let mut central = SCHED.central.lock();
         if central.remove_idle_m(m) {
             let p = central.pop_idle_p();
-            if p.is_none() {
-                register(&mut central, m);
-                return false;
+            match p {
+                None if bound::is_due(m) => bound::claim(&mut central, m),
+                None => {
+                    register(&mut central, m);
+                    return false;
+                }
+                Some(_) => {}
             }
             p
         } else {
             None
         }
     };
-    if let Some(p) = taken {
-        adopt(m, p);
-        return true;
+    match taken {
+        Some(p) => adopt(m, p),
+        // Somebody took us out of the list and is about to say why.
+        None => take_handed(m),
     }
-    // Somebody took us out of the list and is about to say why.
+    true
+}
+
+/// Waits for the P that somebody hands over.
+pub(super) fn take_handed(m: &'static M) {
+    // Acquire: pairs with the Release in `hand`.
     while m.wake.load(Acquire) == 0 {
         futex::wait(&m.wake, 0, None);
     }
@@ -275,11 +303,10 @@ fn withdraw(m: &'static M) -> bool {
     // SAFETY: an M taken from the list is always handed a P, before `wake`; Ps are never freed.
     adopt(m, unsafe { &*p });
     m.spinning.set(m.handed_spinning.load(Relaxed));
-    true
 }
 
-/// Wakes `m`, which was taken from the idle list, with a P.
-fn hand(m: &'static M, p: &'static P, spinning: bool) {
+/// Wakes `m`, which was taken from a list under the scheduler's lock, with a P.
+pub(super) fn hand(m: &'static M, p: &'static P, spinning: bool) {
     m.handed_p.store(ptr::from_ref(p).cast_mut(), Relaxed);
     m.handed_spinning.store(spinning, Relaxed);
     // Release: publishes the two above to `withdraw`.
@@ -290,6 +317,13 @@ fn hand(m: &'static M, p: &'static P, spinning: bool) {
         fixed().netpoll.wake();
     }
     futex::wake(&m.wake, 1);
+}
+
+/// Wakes the M that has claimed `p`, if one has.
+pub(super) fn hand_to(claimant: Option<&'static M>, p: &'static P) {
+    if let Some(m) = claimant {
+        hand(m, p, false);
+    }
 }
 
 /// Work was queued where others can take it: wakes one M to look for it, if a P is idle and nobody looks already.
@@ -339,7 +373,7 @@ pub(super) fn wake_another() {
 /// Finds an M for a P that nobody runs and that has work waiting.
 pub(super) fn handoff(p: &'static P) {
     let mut central = SCHED.central.lock();
-    match central.pop_idle_m() {
+    match central.pop_claim().or_else(|| central.pop_idle_m()) {
         Some(m) => {
             drop(central);
             hand(m, p, false);
@@ -358,7 +392,9 @@ fn put_down(p: &'static P) {
         let mut central = SCHED.central.lock();
         // Under the lock under which `resize` retires Ps: none slips in behind its back.
         if !p.is_retired() {
-            return central.push_idle_p(p);
+            let claimant = central.lay_down(p);
+            drop(central);
+            return hand_to(claimant, p);
         }
     }
     super::resize::take_out(p);
@@ -391,6 +427,43 @@ pub(super) fn handoff_or_idle(p: &'static P) {
             handoff(p);
         }
     }
+}
+
+/// As [`acquire`], for an M on which nothing may begin.
+pub(super) fn acquire_for_residents(m: &'static M) {
+    let idle_p = {
+        let mut central = SCHED.central.lock();
+        if bound::may_rest(m) {
+            expect_p(m);
+            m.rest.set(Rest::Aside);
+            None
+        } else {
+            let p = central.pop_idle_p();
+            if p.is_none() {
+                bound::claim(&mut central, m);
+            }
+            p
+        }
+    };
+    match idle_p {
+        Some(p) => adopt(m, p),
+        None => take_handed(m),
+    }
+}
+
+/// As [`idle`], for an M on which nothing may begin: it sleeps until one of its residents is due.
+pub(super) fn stand_aside(m: &'static M, p: &'static P) {
+    {
+        let _central = SCHED.central.lock();
+        if !bound::may_rest(m) {
+            return;
+        }
+        release(m, p);
+        expect_p(m);
+        m.rest.set(Rest::Aside);
+    }
+    handoff_or_idle(p);
+    take_handed(m);
 }
 
 /// Asks sysmon for one more thread.

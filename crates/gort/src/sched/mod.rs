@@ -27,6 +27,8 @@
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
+//! | `mode` | migrating or bound: which, and why |
+//! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
 //! | `resize` | changing the number of Ps |
 //! | `start` | bringing the runtime up |
 //! | `forked` | what is left in the child of a fork |
@@ -34,6 +36,7 @@
 //!
 //! Lock order: the scheduler's lock (`global`) may be taken inside nothing, and takes nothing but a timer set's.
 
+pub(crate) mod bound;
 pub(crate) mod counters;
 mod deadlock;
 pub(crate) mod enter;
@@ -43,6 +46,7 @@ pub(crate) mod global;
 mod idle;
 pub(crate) mod locked;
 mod m;
+pub(crate) mod mode;
 mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
@@ -53,6 +57,7 @@ pub(crate) mod stackless;
 pub(crate) mod start;
 mod sysmon;
 mod threadless;
+pub(crate) mod words;
 
 pub(crate) use enter::{begin_call, checkpoint, enter};
 pub(crate) use idle::wake_for_work;
@@ -112,6 +117,8 @@ pub(crate) struct Sched {
     pub(crate) retakes: AtomicU64,
     pub(crate) handoffs: AtomicU64,
     pub(crate) sysmon_polls: AtomicU64,
+    /// Ms that have residents to run and no P (`bound`).
+    pub(crate) p_claims: AtomicU32,
     /// Milliseconds since the start, refreshed by sysmon and by polls: good enough for "since when".
     pub(crate) coarse_ms: AtomicU64,
     pub(crate) fixed: Late<Fixed>,
@@ -120,7 +127,10 @@ pub(crate) struct Sched {
 /// What is known once the runtime has started, and never changes.
 pub(crate) struct Fixed {
     pub(crate) netpoll: Netpoll,
-    pub(crate) identity: Identity,
+    /// How thread blocks are made. None: goroutines have none, and are bound to the M on which they begin.
+    pub(crate) identity: Option<Identity>,
+    /// Why that is so; empty if it is not.
+    pub(crate) bound_because: &'static str,
     pub(crate) barrier: Barrier,
     pub(crate) retake: bool,
     pub(crate) abort_on_panic: bool,
@@ -130,6 +140,14 @@ pub(crate) struct Fixed {
     pub(crate) start_ns: u64,
     pub(crate) seed: u64,
     pub(crate) test_timeout: Option<std::time::Duration>,
+}
+
+impl Fixed {
+    /// Goroutines stay on the M on which they begin.
+    #[inline(always)]
+    pub(crate) fn is_bound(&self) -> bool {
+        self.identity.is_none()
+    }
 }
 
 /// The scheduler of the process.
@@ -158,6 +176,7 @@ pub(crate) static SCHED: Sched = Sched {
     retakes: AtomicU64::new(0),
     handoffs: AtomicU64::new(0),
     sysmon_polls: AtomicU64::new(0),
+    p_claims: AtomicU32::new(0),
     coarse_ms: AtomicU64::new(0),
     fixed: Late::new(),
 };

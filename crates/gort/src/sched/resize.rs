@@ -39,7 +39,8 @@ pub(crate) fn set_procs(count: usize) -> usize {
             p.set_retired(id >= count);
             if id < count && p.is_out() {
                 p.set_out(false);
-                central.push_idle_p(p);
+                // Handed over with the lock held: rare, and `hand` takes none.
+                idle::hand_to(central.lay_down(p), p);
             }
         }
         while let Some(p) = central.remove_idle_p(P::is_retired) {
@@ -90,8 +91,9 @@ pub(super) fn take_out(p: &'static P) {
     if p.is_retired() {
         p.set_out(true);
     } else {
-        central.push_idle_p(p);
+        let claimant = central.lay_down(p);
         drop(central);
+        idle::hand_to(claimant, p);
         idle::wake_for_work();
     }
 }

@@ -1,5 +1,6 @@
 //! Bringing the runtime up: once for the process, on first use, from whatever thread comes first.
 
+use super::mode::{self, Choice};
 use super::resize;
 use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless};
 use crate::config::{Config, Mode, PanicPolicy};
@@ -20,6 +21,8 @@ pub(crate) struct Wishes {
     pub(crate) max_threads: Option<usize>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) abort_on_panic: Option<bool>,
+    /// Goroutines that move between threads, or none.
+    pub(crate) require_migrating: bool,
 }
 
 static START: Once = Once::new();
@@ -51,19 +54,23 @@ pub(crate) fn ensure() {
 #[cold]
 fn start(wishes: Wishes) {
     let config = Config::from_env().unwrap_or_else(|error| refuse(&error.to_string()));
-    if config.mode == Mode::Bound {
-        refuse("GORT_MODE: bound goroutines are not available in this version (expected auto or migrating)");
+    let choice = mode::choose(config.mode, wishes.require_migrating);
+    // For the life of the process, as the runtime.
+    let bound_because: &'static str = choice.reason().map_or("", |reason| Box::leak(reason.into()));
+    let identity = match choice {
+        Choice::Migrating(identity) => Some(*identity),
+        Choice::Asked | Choice::Fallback(_) => None,
+        Choice::Refused(why) => refuse(&why),
+    };
+    if identity.is_none() && config.perturb.moves {
+        refuse(&format!(
+            "GORT_PERTURB: \"move\" has no meaning here: goroutines stay on the thread on which they begin (bound mode), because {bound_because}"
+        ));
     }
-    let identity = identity::probe().unwrap_or_else(|why| {
-        // The probe starts threads. If that is what cannot be had, the way out is another one.
-        room_for_a_thread()
-            .and_then(|()| thread::spawn("gort-trial", || ()))
-            .map_or_else(|error| refuse(&error.to_string()), |()| refuse(&why.to_string()))
-    });
     let netpoll = Netpoll::new().unwrap_or_else(|error| {
         refuse(&format!("cannot create the network poller: {error} (raise the descriptor limit: ulimit -n)"))
     });
-    slab::prepare(&identity);
+    slab::prepare(identity.as_ref());
     let stack_bytes = config.stack_size.or(wishes.stack_size).unwrap_or(DEFAULT_STACK_BYTES);
     let seed = config.seed.unwrap_or_else(crate::prim::rng::entropy);
     let kinds = perturb_kinds(&config);
@@ -74,6 +81,7 @@ fn start(wishes: Wishes) {
     let fixed = Fixed {
         netpoll,
         identity,
+        bound_because,
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },
         retake: config.retake,
         abort_on_panic: config.panic.map_or(wishes.abort_on_panic == Some(true), |policy| policy == PanicPolicy::Abort),
@@ -86,7 +94,14 @@ fn start(wishes: Wishes) {
         seed,
         test_timeout: config.test_timeout,
     };
-    warn(&fixed.identity);
+    match &fixed.identity {
+        Some(identity) => warn(identity),
+        None if config.mode == Mode::Bound => {}
+        None => say(&format!(
+            "goroutines stay on the thread on which they begin (bound mode), because {bound_because}; what that changes stands in the \
+             documentation of gort::runtime::Mode, and GORT_MODE=migrating refuses to run so"
+        )),
+    }
     // SAFETY: `START` calls this once.
     unsafe { SCHED.fixed.set(fixed) };
     overflow::set_describe(crate::dump::write_name);
@@ -211,7 +226,7 @@ fn new_m() -> io::Result<()> {
 
 /// Whether the address space has room for a thread with all that belongs to it. std aborts the process when a new thread finds no memory for
 /// its signal stack, so this is asked first.
-fn room_for_a_thread() -> io::Result<()> {
+pub(super) fn room_for_a_thread() -> io::Result<()> {
     const BYTES: usize = 4 << 20;
     match stackmem::reserve(BYTES, stackmem::PAGE) {
         Ok(base) => {
@@ -228,7 +243,9 @@ fn room_for_a_thread() -> io::Result<()> {
 fn m_main(m: &'static M) {
     // Relaxed: for dumps.
     m.tid.store(thread::gettid(), Relaxed);
-    super::fixed().identity.warm_malloc();
+    if let Some(identity) = &super::fixed().identity {
+        identity.warm_malloc();
+    }
     // Without it an overflow on this thread ends in a plain SIGSEGV.
     let _alt_stack = fault::thread_alt_stack();
     // SeqCst: before the first look at the queues, which `run` begins with; see `idle::want_m`.

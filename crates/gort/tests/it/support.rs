@@ -1,6 +1,6 @@
 //! What several areas need.
 
-pub(crate) use crate::common::{rounds, scaled};
+pub(crate) use crate::common::{needs_migration, rounds, scaled};
 
 /// Yields until `condition` holds; the test's time limit ends it if it never does.
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {

@@ -2,11 +2,10 @@
 
 use super::{ms, soon};
 use crate::support::{rounds, wait_until};
-use gort::chan::{RecvCtxError, SendCtxError, bounded};
+use gort::chan::{Receiver, RecvCtxError, SendCtxError, bounded};
 use gort::context::{Cancel, Context, Ended, background};
 use gort::net::{TcpListener, TcpStream};
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Runs `wait` on a goroutine, and on a thread; cancels once a dump shows it parked for `reason`, and sees it end soon.
@@ -14,7 +13,7 @@ fn is_reached<R: Send + 'static>(reason: &str, wait: impl Fn(Context) -> R + Sen
     let wait = std::sync::Arc::new(wait);
     for on_thread in [false, true] {
         let (ctx, cancel) = background().with_cancel();
-        let (s, r) = mpsc::channel();
+        let (s, r) = bounded(1);
         let wait = wait.clone();
         let body = move || s.send((wait(ctx), Instant::now())).unwrap();
         let goroutine = if on_thread {
@@ -32,10 +31,10 @@ fn is_reached<R: Send + 'static>(reason: &str, wait: impl Fn(Context) -> R + Sen
     }
 }
 
-fn cancel_and_take<R>(cancel: &Cancel, r: &mpsc::Receiver<(R, Instant)>) -> R {
+fn cancel_and_take<R>(cancel: &Cancel, r: &Receiver<(R, Instant)>) -> R {
     let cancelled_at = Instant::now();
     cancel.cancel();
-    let (outcome, ended_at) = gort::blocking(|| r.recv_timeout(Duration::from_secs(20))).expect("not reached");
+    let (outcome, ended_at) = r.recv_timeout(Duration::from_secs(20)).expect("not reached");
     let took = ended_at.saturating_duration_since(cancelled_at);
     assert!(took < soon(), "took {took:?}");
     outcome
