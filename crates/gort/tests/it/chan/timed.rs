@@ -12,6 +12,8 @@ fn a_timed_receive_sees_the_message_or_the_timeout_and_never_both() {
     for senders in [2, 8] {
         let each = 30;
         let (s, r) = bounded(0);
+        // One timeout at least, however the senders of a busy machine fall.
+        assert_eq!(r.recv_timeout(TIMEOUT), Err(RecvTimeoutError::Timeout));
         for sender in 0..senders {
             let s = s.clone();
             gort::go(move || {
@@ -26,20 +28,17 @@ fn a_timed_receive_sees_the_message_or_the_timeout_and_never_both() {
         }
         drop(s);
         let mut seen = vec![0; senders * each];
-        let mut timeouts = 0;
         loop {
             let asked = Instant::now();
             match r.recv_timeout(TIMEOUT) {
                 Ok(message) => seen[message] += 1,
                 Err(RecvTimeoutError::Timeout) => {
                     assert!(asked.elapsed() >= TIMEOUT);
-                    timeouts += 1;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         assert!(seen.iter().all(|&times| times == 1), "{seen:?}");
-        assert!(timeouts > 0);
     }
 }
 
