@@ -7,10 +7,10 @@
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
 //! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
-//! - prints the dump that SIGQUIT asks for;
+//! - prints the dump that SIGQUIT asks for, and says so when all goroutines are asleep for good (`deadlock`);
 //! - drives a shutdown (`stop`), and ends last.
 //!
-//! It looks every 20 µs while there is something to do, doubling to 10 ms when not, and sleeps until woken once everything has been idle for a
+//! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has been idle for a
 //! second: an idle process makes no wake-ups.
 //!
 //! Never for nobody: a P is taken only if something could run on it.
