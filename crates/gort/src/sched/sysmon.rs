@@ -10,8 +10,8 @@
 //! - prints the dump that SIGQUIT asks for, and says so when all goroutines are asleep for good (`deadlock`);
 //! - drives a shutdown (`stop`), and ends last.
 //!
-//! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has been idle for a
-//! second: an idle process makes no wake-ups.
+//! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has
+//! been idle for a second: an idle process makes no wake-ups.
 //!
 //! Never for nobody: a P is taken only if something could run on it.
 
