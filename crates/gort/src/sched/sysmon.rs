@@ -261,9 +261,10 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
     let is_due = held_ns >= slice_ns && (work || is_last) || p.is_retired();
-    // At a stop no P stays with anybody.
-    let may_take = stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(p, tid, held_ns));
-    if is_due && may_take {
+    // At a stop no P stays with anybody. Asked last, and only of those whose time is up: whether a thread is starved can cost a look at /proc,
+    // and a descriptor for as long.
+    let may_take = || stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(p, tid, held_ns));
+    if is_due && may_take() {
         let barrier = || fixed().barrier.run();
         if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
             round.acted = true;
