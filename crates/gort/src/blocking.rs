@@ -1,15 +1,14 @@
 //! Marked blocking sections.
 
 use crate::context::{Context, Ended};
-use crate::g::{G, Status};
-use crate::sched;
-use std::panic::resume_unwind;
+use crate::sched::section::Section;
+use std::panic::{Location, resume_unwind};
 
 /// Runs `f`, which may block its thread, and says so: if it lasts, other goroutines go on elsewhere.
 ///
 /// Go's entersyscall and exitsyscall. The section costs a few nanoseconds if `f` returns at once; if it is still running after some 20 µs and
-/// work waits, the monitor gives the processor to another thread, and the goroutine queues for one when `f` returns. Use it for system calls, C
-/// libraries and locks that may take long.
+/// work waits, the monitor gives the processor to another thread, and the goroutine queues for one when `f` returns. Where that has happened, the
+/// next section of the same call site gives it away at once. Use it for system calls, C libraries and locks that may take long.
 ///
 /// Without the mark the same happens, but after 10 ms, for each goroutine and in turn: one that blocks keeps its processor for 10 ms, and then the
 /// next one may do the same. Of 200 calls that block for 3 s, with two processors, the last begins after a good second; marked, after some 40 ms.
@@ -25,13 +24,21 @@ use std::panic::resume_unwind;
 /// # drop(text);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[track_caller]
 pub fn blocking<F, R>(f: F) -> R
 where
     F: FnOnce() -> R,
 {
+    blocking_at(Location::caller(), f)
+}
+
+#[inline]
+fn blocking_at<F, R>(site: &'static Location<'static>, f: F) -> R
+where
+    F: FnOnce() -> R,
+{
     let Some(g) = crate::spawn::me() else { return f() };
-    let _section = Section { before: g.status(), g };
-    g.set_status(Status::Blocking);
+    let _section = Section::begin(g, site);
     f()
 }
 
@@ -69,23 +76,11 @@ where
         return Err(why);
     }
     let theirs = ctx.clone();
-    let mut section = crate::go(move || theirs.err().is_none().then(|| blocking(f)));
+    let site = Location::caller();
+    let mut section = crate::go(move || theirs.err().is_none().then(|| blocking_at(site, f)));
     section.wait_ctx(ctx)?;
     match section.join() {
         Ok(result) => result.ok_or_else(|| ctx.ended()),
         Err(payload) => resume_unwind(payload),
-    }
-}
-
-/// Ends the section, also by panic.
-struct Section {
-    before: Status,
-    g: &'static G,
-}
-
-impl Drop for Section {
-    fn drop(&mut self) {
-        self.g.set_status(self.before);
-        sched::checkpoint(self.g);
     }
 }

@@ -114,6 +114,14 @@ pub(crate) fn begin_call(g: &'static G) {
     }
 }
 
+/// Whether sysmon has taken the P of `g`, which calls this and had one when it was last in the runtime. A hint: what counts is settled on entering.
+#[inline(always)]
+pub(super) fn has_lost_p(g: &'static G) -> bool {
+    // SAFETY: `g` is the goroutine that runs this.
+    let m = unsafe { M::of(g) };
+    m.stay.is_marked() && m.p.get().is_some_and(|p| p.owner.current() != m.lease.get())
+}
+
 #[cold]
 #[inline(never)]
 fn checkpoint_slow(g: &'static G) {

@@ -1,6 +1,7 @@
 //! Where an M looks for work, in which order.
 //!
-//! 1. every 61st run: the global queue or, if that is empty, the network, so that a busy P hides neither;
+//! 1. every 61st run: the global queue or, if that is empty, the network, so that a busy P hides neither; the global queue also if somebody
+//!    in it is late;
 //! 2. timers that are due, its own and those of idle Ps;
 //! 3. its own run-next slot and queue;
 //! 4. the global queue;
@@ -122,7 +123,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     }
     // A pair that keeps handing over in the run-next slot hardly moves the tick.
     let is_chain_over = p.is_chain_over();
-    if tick.is_multiple_of(FAIRNESS) || is_chain_over {
+    if tick.is_multiple_of(FAIRNESS) || is_chain_over || global::has_late() {
         if global::has_work() {
             // Without a poll in the same turn: it would refill the ring before the global queue is empty, turn after turn, and what has
             // spilled there would wait for ever.
@@ -132,7 +133,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
                 return Some(g);
             }
         }
-        if !is_chain_over {
+        if tick.is_multiple_of(FAIRNESS) {
             poll_briefly(m, p);
         }
     }
@@ -170,6 +171,12 @@ fn run_timers(p: &'static P) {
         expire_idle(now_ns, &mut ready);
     }
     let has_fired = !ready.is_empty();
+    // The one that is due first has its turn next: behind a long queue it would be late, and it is no more than one.
+    if p.queue.len() == p.queue.ring_len()
+        && let Some(g) = ready.pop()
+    {
+        super::park::ready_in_scheduler(g, Some(p));
+    }
     take_over(p, &mut ready);
     if has_fired && p.queue.len() > 1 {
         idle::wake_for_work();

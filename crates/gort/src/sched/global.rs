@@ -1,7 +1,8 @@
 //! What all Ps share, under one lock: the global queue, the idle Ps, the idle Ms.
 //!
 //! The global queue takes what has no P of its own: goroutines made ready by plain threads, those whose P was retaken, half of an
-//! overflowing ring. Every P looks at it every 61st run and when its own queue is empty.
+//! overflowing ring. Every P looks at it every 61st run and when its own queue is empty. At its head are those that are *late*: sysmon has seen
+//! to timers and the network for Ps that did not. For them a P looks whenever it looks for anything.
 
 use super::p::P;
 use super::stop::{Phase, ShuttingDown};
@@ -18,6 +19,8 @@ const BATCH: usize = 128;
 pub(crate) struct Central {
     /// Has room for every record, so that a push never allocates (`g::registry`).
     queue: VecDeque<&'static G>,
+    /// How many of the first are late.
+    late: usize,
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
@@ -39,6 +42,7 @@ impl Central {
     pub(super) const fn new() -> Self {
         Self {
             queue: VecDeque::new(),
+            late: 0,
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
@@ -64,6 +68,14 @@ impl Central {
         self.publish_len();
     }
 
+    /// Adds a goroutine that is late, before all that are not.
+    pub(super) fn push_late(&mut self, g: &'static G) {
+        debug_assert!(self.queue.len() < self.queue.capacity());
+        self.queue.insert(self.late, g);
+        self.late += 1;
+        self.publish_len();
+    }
+
     /// Adds those in `array`.
     pub(super) fn push_all(&mut self, array: &[&'static G]) {
         debug_assert!(self.queue.len() + array.len() <= self.queue.capacity());
@@ -77,7 +89,9 @@ impl Central {
     /// The caller owns `p`.
     pub(super) unsafe fn take(&mut self, p: &'static P, share: bool) -> Option<&'static G> {
         let first = self.queue.pop_front()?;
-        if share {
+        if self.late > 0 {
+            self.late -= 1;
+        } else if share {
             let procs = SCHED.procs.load(Relaxed).max(1);
             let room = (gort_lockfree::runq::CAP / 2).min(BATCH);
             for _ in 0..(self.queue.len() / procs).min(room) {
@@ -96,6 +110,7 @@ impl Central {
     fn publish_len(&self) {
         // Release: a reader without the lock uses it as a hint only; the lock orders the queue itself.
         SCHED.global_len.store(self.queue.len(), Release);
+        SCHED.global_late.store(self.late, Release);
     }
 
     /// Adds a P that nobody runs.
@@ -266,6 +281,11 @@ pub(crate) fn push(g: &'static G) {
     SCHED.central.lock().push(g);
 }
 
+/// Adds one that is late to the global queue. The caller wakes somebody.
+pub(super) fn push_late(g: &'static G) {
+    SCHED.central.lock().push_late(g);
+}
+
 /// Adds an array to the global queue.
 pub(super) fn push_all(array: &[&'static G]) {
     SCHED.central.lock().push_all(array);
@@ -281,4 +301,11 @@ pub(crate) fn push_list(list: &mut GList) {
 pub(super) fn has_work() -> bool {
     // Relaxed: a hint; an M that goes to sleep looks under the lock.
     SCHED.global_len.load(Relaxed) > 0
+}
+
+/// True if there are goroutines at its head that are late.
+#[inline(always)]
+pub(super) fn has_late() -> bool {
+    // Relaxed: as above.
+    SCHED.global_late.load(Relaxed) > 0
 }

@@ -366,6 +366,18 @@ pub(super) fn handoff(p: &'static P) {
     }
 }
 
+/// Gives the P of `m`, which is inside the runtime, to an M that sleeps; false, and nothing has happened, if there is none.
+pub(super) fn give_to_sleeper(m: &'static M, p: &'static P) -> bool {
+    if p.is_retired() {
+        return false;
+    }
+    let Some(sleeper) = SCHED.central.lock().pop_idle_m() else { return false };
+    // What `m` did to the P came before this; from here on it touches nothing of it.
+    release(m, p);
+    hand(sleeper, Some(p), false);
+    true
+}
+
 /// Puts a P that nobody runs among the idle ones, or out of use if it is not wanted any more.
 fn put_down(p: &'static P) {
     {

@@ -24,6 +24,7 @@
 //! | `global` | the global queue and injection from threads without a P |
 //! | `enter` | the border between user code and runtime; what happens if the P is gone |
 //! | `park` | park, ready, yield |
+//! | `section` | marked sections that give their P away on entering |
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
@@ -54,6 +55,7 @@ pub(crate) mod park;
 pub(crate) mod perturb;
 pub(crate) mod resize;
 mod run;
+pub(crate) mod section;
 pub(crate) mod snapshot;
 pub(crate) mod stackless;
 pub(crate) mod start;
@@ -88,6 +90,8 @@ pub(crate) struct Sched {
     pub(crate) central: Lock<Central>,
     /// Length of the global queue, readable without the lock.
     pub(crate) global_len: AtomicUsize,
+    /// How many of those are late. As above.
+    pub(crate) global_late: AtomicUsize,
     pub(crate) spinning: Spinning,
     pub(crate) ps: [AtomicPtr<P>; MAX_PROCS],
     /// Ps in use.
@@ -148,6 +152,7 @@ pub(crate) struct Fixed {
 pub(crate) static SCHED: Sched = Sched {
     central: Lock::new(Central::new()),
     global_len: AtomicUsize::new(0),
+    global_late: AtomicUsize::new(0),
     spinning: Spinning::new(),
     ps: [const { AtomicPtr::new(ptr::null_mut()) }; MAX_PROCS],
     procs: AtomicUsize::new(0),

@@ -66,6 +66,8 @@ pub(crate) struct P {
     pub(super) seen_dry: Cell<u64>,
     /// CPU time of that M's thread at that sample, 0 if it was not looked at.
     pub(super) seen_cpu_ns: Cell<u64>,
+    /// That time when sysmon asked last whether the thread is blocked.
+    pub(super) seen_still_ns: Cell<u64>,
     pub(super) link: Cell<*const P>,
 }
 
@@ -101,6 +103,7 @@ impl P {
             seen_uneven: Cell::new(false),
             seen_dry: Cell::new(0),
             seen_cpu_ns: Cell::new(0),
+            seen_still_ns: Cell::new(0),
             link: Cell::new(ptr::null()),
         }
     }

@@ -137,6 +137,23 @@ pub(crate) fn ready_list(list: &mut GList) {
     }
 }
 
+/// `ready` for those whose time or event has come while no P saw to it: before all others.
+pub(super) fn ready_late(list: &mut GList) {
+    let mut has_any = false;
+    while let Some(g) = list.pop() {
+        if g.has(THREAD) {
+            wake_thread(g);
+        } else {
+            g.set_status(Status::Runnable);
+            global::push_late(g);
+            has_any = true;
+        }
+    }
+    if has_any {
+        idle::wake_for_work();
+    }
+}
+
 /// Lets `g` run, called from the scheduler itself: on an M's stack, possibly with another goroutine's thread pointer.
 pub(crate) fn ready_in_scheduler(g: &'static G, p: Option<&'static super::P>) {
     if g.has(THREAD) {

@@ -72,6 +72,12 @@ pub(super) fn steals_now() -> bool {
     has(STEAL) && draw(4) == 0
 }
 
+/// True one time in four: a marked section gives its P away whatever is known of it.
+#[cold]
+pub(super) fn gives_away_now() -> bool {
+    has(STEAL) && draw(4) == 0
+}
+
 /// Makes another M run `g`. With several Ps it goes to the next one's inbox, with a single P the P itself changes hands.
 pub(super) fn move_elsewhere(m: &'static M, p: &'static P, g: &'static G) -> bool {
     let procs = SCHED.procs.load(Relaxed);

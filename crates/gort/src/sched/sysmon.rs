@@ -2,7 +2,8 @@
 //!
 //! Each round it
 //! - takes Ps from Ms that stay in user code while work waits: at once (two looks, 20 µs apart at least) if the goroutine is in a section
-//!   marked as blocking, after 10 ms otherwise, unless the thread only waits for a processor; a retired P whatever happens;
+//!   marked as blocking; after 1 ms at most if its thread is seen to be blocked in the kernel; after 10 ms otherwise, unless the thread only waits
+//!   for a processor; a retired P whatever happens;
 //! - asks a goroutine that has run for 10 ms to give way at its next gort call, while work waits;
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
 //! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
@@ -31,14 +32,19 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 const SHORTEST_NS: u64 = 20_000;
 const LONGEST_NS: u64 = 10_000_000;
-/// The longest round while a P is idle and another has more than it runs, or while an M stays in user code: what waits there should not wait
-/// long.
-const LONGEST_BUSY_NS: u64 = 1_000_000;
+/// The longest round while goroutines wait for a P that somebody has, or an M stays in user code: what waits there should not wait long. Half of
+/// the time after which a thread that blocks without a mark is to have lost its P.
+const LONGEST_BUSY_NS: u64 = 500_000;
 const QUIET_ROUNDS: u32 = 50;
 /// What a goroutine may use of a P before those who wait get it.
 const SLICE_NS: u64 = 10_000_000;
+/// A thread that turns out to be blocked in the kernel, without a mark, has its P for this long.
+const UNMARKED_NS: u64 = 400_000;
 /// A marked section is left alone for this long: most end sooner.
 const BLOCKING_NS: u64 = 20_000;
+/// The same if a thread would have to be made for the P: longer the more there are, since one of those may be back in the meantime.
+const FEW_THREADS: u64 = 16;
+const LONGEST_BLOCKING_NS: u64 = 500_000;
 /// An M in user code for longer than this does not count as one that polls.
 const HOG_NS: u64 = 1_000_000;
 /// CPU time that a thread must have used of its stay for it to count as burning; with less it is blocked, or has no processor itself.
@@ -64,8 +70,10 @@ struct Round {
     acted: bool,
     /// Some M stays in user code.
     hogs: bool,
-    /// A P is idle while another has goroutines queued.
-    uneven: bool,
+    /// Goroutines are queued at a P that an M has.
+    backlog: bool,
+    /// A thread may be blocked: the next look tells.
+    soon: bool,
 }
 
 /// The thread's body, until the runtime stops. Without this thread the others would hang one by one, so its panic ends the process.
@@ -99,7 +107,7 @@ fn watch() {
         } else {
             quiet += 1;
             if quiet > QUIET_ROUNDS {
-                delay_ns = (delay_ns * 2).min(if round.uneven || round.hogs { LONGEST_BUSY_NS } else { LONGEST_NS });
+                delay_ns = (delay_ns * 2).min(if round.backlog || round.hogs { LONGEST_BUSY_NS } else { LONGEST_NS });
             }
         }
         let (next_ns, latest_ns) = match stop::step(now_ns) {
@@ -124,8 +132,9 @@ fn watch() {
         } else {
             idle_since_ns = None;
         }
+        let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns };
         // What is being shut down is looked at more often, with a breath in between.
-        let mut until_ns = (now_ns + delay_ns).min(next_ns.max(now_ns + SHORTEST_NS));
+        let mut until_ns = (now_ns + wait_ns).min(next_ns.max(now_ns + SHORTEST_NS));
         if round.hogs {
             // Timers of Ps that hogs hold are ours to fire.
             until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));
@@ -165,7 +174,7 @@ fn sleep_until_woken(until_ns: u64) -> bool {
 }
 
 fn look(now_ns: u64, batch: &mut Batch) -> Round {
-    let mut round = Round { acted: false, hogs: false, uneven: false };
+    let mut round = Round { acted: false, hogs: false, backlog: false, soon: false };
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -185,7 +194,7 @@ fn look(now_ns: u64, batch: &mut Batch) -> Round {
         idle::wake_for_work();
     }
     poll_if_nobody_does(now_ns, batch, &round, &mut overdue);
-    super::park::ready_list(&mut overdue);
+    super::park::ready_late(&mut overdue);
     // Relaxed: a hint, set anew each round.
     SCHED.hogged.store(round.hogs, Relaxed);
     if round.hogs && SCHED.polling.load(Relaxed) == POLL_NOBODY && SCHED.spinning.idle() > 0 {
@@ -207,6 +216,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         }
         return;
     };
+    round.backlog |= !p.queue.is_empty();
     let work = || !p.queue.is_empty() || global::has_work() || p.inbox_full.load(Relaxed);
     let runs = p.counters.runs.get();
     if p.seen_runs.get() != runs || p.seen_m.get() != lease.m {
@@ -227,7 +237,6 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         p.seen_since_ns.set(now_ns);
         p.seen_cpu_ns.set(0);
         let is_uneven = SCHED.spinning.idle() > 0 && !p.queue.is_empty();
-        round.uneven |= is_uneven;
         let dry = p.counters.dry.get();
         let stays = p.seen_uneven.replace(is_uneven) && p.seen_dry.replace(dry) == dry;
         if stays && is_uneven && p.queue.ring_len() > 0 {
@@ -243,8 +252,12 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     let held_ns = now_ns - p.seen_since_ns.get();
     // Relaxed: set before the M took its first P.
     let tid = m.tid.load(Relaxed);
-    if p.seen_cpu_ns.get() == 0 {
+    let is_first = p.seen_cpu_ns.get() == 0;
+    if is_first {
         p.seen_cpu_ns.set(thread::cpu_ns(tid).unwrap_or(0).max(1));
+        p.seen_still_ns.set(p.seen_cpu_ns.get());
+        // If it has not moved by then, the thread may be blocked.
+        round.soon = true;
     }
     if held_ns >= HOG_NS {
         round.hogs = true;
@@ -254,13 +267,14 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
     if work && idle_ps > 0 {
-        round.uneven = true;
+        round.backlog = true;
         idle::wake_for_work();
     }
-    let slice_ns = if is_blocking { BLOCKING_NS } else { SLICE_NS };
+    let slice_ns = if is_blocking { blocking_slice_ns() } else { SLICE_NS };
+    let is_over = held_ns >= slice_ns || held_ns >= UNMARKED_NS && work && !is_first && is_blocked(p, tid);
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
-    let is_due = held_ns >= slice_ns && (work || is_last) || p.is_retired();
+    let is_due = is_over && (work || is_last) || p.is_retired();
     // At a stop no P stays with anybody. Asked last, and only of those whose time is up: whether a thread is starved can cost a look at /proc,
     // and a descriptor for as long.
     let may_take = || stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(p, tid, held_ns));
@@ -275,6 +289,24 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
             idle::handoff_or_idle(p);
         }
     }
+}
+
+/// How long a marked section keeps its P while others want it.
+fn blocking_slice_ns() -> u64 {
+    if SCHED.central.lock().has_idle_m() {
+        return BLOCKING_NS;
+    }
+    // Relaxed: a coarse picture.
+    let threads = SCHED.ms_live.load(Relaxed) as u64;
+    (BLOCKING_NS + BLOCKING_NS * threads / FEW_THREADS).min(LONGEST_BLOCKING_NS)
+}
+
+/// True if the thread waits for something in the kernel, as far as can be seen: it has used no CPU time since the last look, and would not
+/// run if it could.
+fn is_blocked(p: &'static P, tid: u32) -> bool {
+    let cpu_ns = thread::cpu_ns(tid).unwrap_or(u64::MAX);
+    // The clock is the cheap look: what computes moves on.
+    p.seen_still_ns.replace(cpu_ns) == cpu_ns && !thread::is_runnable(tid).unwrap_or(true)
 }
 
 /// True if the thread would go on if it only had a processor: taking its P would help nobody.

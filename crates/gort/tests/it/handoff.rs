@@ -1,7 +1,7 @@
 //! Threads that are stuck, and what the others notice of it: nothing.
 
 use crate::support::{scaled, wait_until};
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -90,4 +90,52 @@ fn metrics_count_the_running_the_waiting_and_the_created() {
     }
     assert_eq!(blocked.join().unwrap(), 0);
     assert_eq!(gort::runtime::metrics().created - before.created, 1011);
+}
+
+/// A marked section that lasts loses its processor to the monitor; where that has happened twice the next one gives it away by itself, until one
+/// turns out to be short.
+#[gort::test(procs = [1])]
+fn sections_that_have_lasted_give_their_processor_away_at_once() {
+    /// One call site. Somebody waits for the processor all the time.
+    fn read_beside_another(mut reader: PipeReader, write: impl FnOnce() + Send + 'static) {
+        let section = gort::go(move || gort::blocking(|| reader.read(&mut [0; 1]).unwrap()));
+        let other = gort::go(write);
+        assert_eq!(section.join().unwrap(), 1);
+        other.join().unwrap();
+    }
+    let given_away = || {
+        let metrics = gort::runtime::metrics();
+        metrics.handoffs - metrics.retakes
+    };
+    let long = || {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        read_beside_another(reader, move || {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(1) {
+                gort::yield_now();
+            }
+            writer.write_all(&[1]).unwrap();
+        });
+    };
+    let short = || {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&[1]).unwrap();
+        read_beside_another(reader, || (0..10).for_each(|_| gort::yield_now()));
+    };
+    let before = given_away();
+    // Others may use the site's place in the table; and a thread that could have it has to have gone to sleep.
+    for _ in 0..100 {
+        long();
+        if given_away() >= before + 3 {
+            break;
+        }
+    }
+    assert!(given_away() >= before + 3, "no section has given its processor away");
+    // The first may still give it away, and may be held up by other programs for as long as if it were long.
+    let is_kept = || {
+        let before = given_away();
+        (0..5).for_each(|_| short());
+        given_away() == before
+    };
+    assert!((0..100).any(|_| is_kept()), "short sections give their processor away");
 }
