@@ -241,7 +241,7 @@ pub fn metrics() -> Metrics {
     if !SCHED.fixed.is_set() {
         start::ensure();
     }
-    sched::forked::refuse_child();
+    crate::sys::fork::refuse_child();
     let mut metrics = Metrics {
         goroutines: snapshot::goroutines(),
         threads: snapshot::ms().count() as u64,
@@ -356,6 +356,6 @@ pub fn shutdown(deadline: Instant) -> Left {
 /// ```
 #[must_use]
 pub fn dump() -> String {
-    sched::forked::refuse_child();
+    crate::sys::fork::refuse_child();
     crate::dump::text()
 }

@@ -119,7 +119,7 @@ pub struct G {
     pub(crate) link: Cell<*mut G>,
     status: AtomicU8,
     flags: AtomicU8,
-    /// For records of OS threads: 1 when the thread may go on.
+    /// For records of OS threads: even while the thread waits, odd when it may go on. Grows with every wait.
     pub(crate) thread_wake: AtomicU32,
     pub(crate) park: WakeWord,
     wait_site: AtomicPtr<Location<'static>>,
@@ -340,7 +340,7 @@ impl G {
     pub(crate) fn set_alarm(&self, alarm: Alarm) {
         debug_assert!(self.is_thread());
         // Relaxed: a picture for others. Nobody joins a thread's record.
-        self.join.store(usize::from(alarm.when_ns != crate::timer::NEVER), Relaxed);
+        self.join.store(alarm.when_ns as usize, Relaxed);
         // SAFETY: the body of a thread's record holds nothing else, and nobody but the thread uses it; an alarm fits, and needs no drop.
         unsafe { self.body().cast::<Alarm>().write(alarm) };
     }
@@ -352,10 +352,16 @@ impl G {
         unsafe { self.body().cast::<Alarm>().read() }
     }
 
-    /// True while the wait of the thread that this record belongs to has a limit, as seen from another thread.
-    pub(crate) fn has_alarm(&self) -> bool {
+    /// When the wait of the thread that this record belongs to ends by itself, as seen from another thread.
+    pub(crate) fn alarm_ns(&self) -> u64 {
         debug_assert!(self.is_thread());
-        self.join.load(Relaxed) != 0
+        self.join.load(Relaxed) as u64
+    }
+
+    /// How often the thread that this record belongs to has begun to wait and has been woken, together. Odd: it has been woken.
+    pub(crate) fn thread_waits(&self) -> u32 {
+        debug_assert!(self.is_thread());
+        self.thread_wake.load(Relaxed)
     }
 
     /// The 64 bytes for closure or result.

@@ -20,7 +20,7 @@
 //! Source: Drepper, "Futexes are tricky", mutex 3; Go `runtime/lock_futex.go`.
 //! Rejected: a ticket lock (fair, but a holder that the kernel has descheduled stops everyone behind it).
 
-use crate::sys::futex;
+use crate::sys::{fork, futex};
 use gort_lockfree::crowd::Guarded;
 use std::{
     cell::UnsafeCell,
@@ -94,6 +94,8 @@ impl<T: ?Sized> Lock<T> {
         if self.owner.load(Relaxed) == crate::sys::thread::gettid() {
             panic!("a runtime lock is taken twice by one thread (parked or called back with it held?)");
         }
+        // Nobody is left in there who could let go.
+        fork::refuse_child();
         for _ in 0..SPINS {
             // Relaxed: only a hint when to try; the exchange below acquires.
             match self.word.load(Relaxed) {

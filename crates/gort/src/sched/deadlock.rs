@@ -6,10 +6,11 @@
 //!   a timer that is pending starts something. Any of these, and there is no deadlock.
 //! - A thread of the process that is not gort's, and does not wait in a call of gort's itself, may do anything.
 //!
-//! **Certain.** Without any of them only an M could make a goroutine ready, and an M does so while it runs a goroutine, polls for a descriptor
-//! that somebody waits for, or fires a timer: all Ms are asleep for good. The world is looked at twice, some milliseconds apart, and must not
-//! have run a goroutine in between: a picture taken piece by piece may show each piece at another moment, but what is asleep for good stays so.
-//! Then the process ends with status 2 and a dump, as in Go; unlike there, also if sockets were used (golang/go#12734).
+//! **Certain.** Without any of them only an M, or a plain thread that comes back from a wait, could make a goroutine ready. An M does so while it
+//! runs a goroutine, polls for a descriptor that somebody waits for, or fires a timer; a plain thread comes back when it is woken, which is
+//! seen of it, or when its own limit has come. So all are asleep for good. A picture taken piece by piece shows each piece at another moment.
+//! Therefore the world is looked at twice, some milliseconds apart, and from before the first look to the end of the second no goroutine may have
+//! run and no plain thread have begun or ended a wait ([`epoch`]): then both pictures are of one moment. Then the process ends with status 2 and a dump, as in Go; unlike there, also if sockets were used (golang/go#12734).
 //!
 //! **Suspected.** With a foreign thread alive it is only said, once, after [`SUSPECTED_NS`]: it may be a thread that waits for its user.
 //!
@@ -28,13 +29,20 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// All asleep for so long, with a foreign thread alive, is worth a line.
 const SUSPECTED_NS: u64 = 10_000_000_000;
+const SHORTEST_NS: u64 = 1_000_000;
 
 /// What sysmon remembers from look to look.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Runs and spawns at the last look, if that one found everybody asleep.
+    /// The [`epoch`] at the last look, if that one found everybody asleep.
     seen: Option<u64>,
-    has_spoken: bool,
+    has_said: Option<Said>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Suspected,
+    Certain,
 }
 
 /// What to do now.
@@ -44,52 +52,75 @@ pub(super) enum Verdict {
     Fine,
     /// All are asleep: look again soon.
     Again,
-    /// All are asleep, and a foreign thread lives: look again at this time.
+    /// Nothing happens before this time but by a foreign thread: look again then.
     Later(u64),
 }
 
 impl Watch {
     pub(super) const fn new() -> Self {
-        Self { seen: None, has_spoken: false }
+        Self { seen: None, has_said: None }
     }
 
     /// Looks; all Ps have been idle since `since_ns`. Does not return from a deadlock that is certain.
     pub(super) fn look(&mut self, since_ns: u64, now_ns: u64) -> Verdict {
         let policy = fixed().deadlock;
-        if policy == DeadlockPolicy::Off || self.has_spoken {
+        if policy == DeadlockPolicy::Off || self.has_said == Some(Said::Certain) {
             return Verdict::Fine;
         }
-        let epoch = epoch();
-        let Some(asleep) = all_asleep() else {
-            self.seen = None;
-            return Verdict::Fine;
+        let epoch_before = epoch();
+        let asleep = match look_around(now_ns) {
+            Picture::AllAsleep(asleep) => asleep,
+            Picture::Fine => {
+                self.seen = None;
+                return Verdict::Fine;
+            }
+            Picture::FineUntil(at_ns) => {
+                self.seen = None;
+                return Verdict::Later(at_ns.max(now_ns + SHORTEST_NS));
+            }
         };
-        if self.seen.replace(epoch) != Some(epoch) {
+        let is_certain = asleep.is_for_good && has_foreign_threads(asleep.threads) == Some(false);
+        if epoch() != epoch_before || self.seen.replace(epoch_before) != Some(epoch_before) {
             return Verdict::Again;
         }
-        let is_certain = asleep.is_for_good && has_foreign_threads(asleep.threads) == Some(false);
         if !is_certain {
+            // A foreign thread may come to wait for us, too, and nobody will say so. After the first time only that is still of interest.
             let at_ns = since_ns + SUSPECTED_NS;
-            if now_ns < at_ns {
-                return Verdict::Later(at_ns);
+            if now_ns < at_ns || self.has_said.is_some() {
+                return Verdict::Later(at_ns.max(now_ns + SUSPECTED_NS));
             }
         }
-        self.has_spoken = true;
+        self.has_said = Some(if is_certain { Said::Certain } else { Said::Suspected });
         say(&asleep, is_certain);
         if is_certain && policy == DeadlockPolicy::Exit {
             // SAFETY: ends the process. Not `exit`: what was registered there may want what the sleepers hold.
             unsafe { libc::_exit(2) };
         }
-        Verdict::Fine
+        if is_certain { Verdict::Fine } else { Verdict::Later(now_ns + SUSPECTED_NS) }
     }
 }
 
-/// Changes whenever a goroutine starts or goes on.
+/// Changes whenever a goroutine starts or goes on, and whenever a plain thread begins to wait in a call of gort's or is woken from it.
 fn epoch() -> u64 {
     // Relaxed: a stale sum costs another look.
     let outside = SCHED.created_outside.load(Relaxed);
-    snapshot::ps()
-        .fold(outside, |sum, p| sum.wrapping_add(p.counters.runs.get()).wrapping_add(p.counters.spawned.get()))
+    let mut sum = snapshot::ps()
+        .fold(outside, |sum, p| sum.wrapping_add(p.counters.runs.get()).wrapping_add(p.counters.spawned.get()));
+    registry::for_each(|g| {
+        if g.is_thread() {
+            sum = sum.wrapping_add(u64::from(g.thread_waits()));
+        }
+    });
+    sum
+}
+
+/// What a look shows.
+enum Picture {
+    /// Something may happen by itself, or nobody is there to care.
+    Fine,
+    /// A plain thread's wait may end by itself; by this time one should look.
+    FineUntil(u64),
+    AllAsleep(Asleep),
 }
 
 /// Everybody, asleep.
@@ -103,22 +134,26 @@ struct Asleep {
     is_for_good: bool,
 }
 
-/// The picture, if nothing in it can go on by itself and there is somebody in it.
-fn all_asleep() -> Option<Asleep> {
+/// Whether anything can go on by itself.
+fn look_around(now_ns: u64) -> Picture {
     if idle::earliest_timer() != NEVER || SCHED.ms_starting.load(Relaxed) > 0 || super::stackless::is_exhausted() {
-        return None;
+        return Picture::Fine;
     }
     let mut asleep = Asleep { goroutines: 0, without_thread: 0, threads: 0, is_for_good: true };
-    let (mut may_go_on, mut locked) = (false, 0);
+    let (mut may_go_on, mut waits_outside, mut until_ns, mut locked) = (false, false, NEVER, 0);
     registry::for_each(|g| match g.status() {
         Status::Free | Status::Done => {}
         Status::Waiting => {
             use WaitReason::{Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
-            may_go_on |= matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize);
+            let by_itself = matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize);
             if g.is_thread() {
                 asleep.threads += 1;
-                may_go_on |= g.has_alarm();
+                // An odd number: woken, and on its way.
+                let is_soon = g.thread_waits() % 2 == 1;
+                until_ns = until_ns.min(if is_soon { 0 } else { g.alarm_ns() });
+                waits_outside |= by_itself;
             } else {
+                may_go_on |= by_itself;
                 asleep.goroutines += 1;
                 locked += usize::from(g.has(LOCKED));
             }
@@ -132,16 +167,23 @@ fn all_asleep() -> Option<Asleep> {
         Status::Running | Status::Blocking | Status::Ending => may_go_on = true,
     });
     if may_go_on || asleep.goroutines == 0 {
-        return None;
+        return Picture::Fine;
+    }
+    // When a goroutine goes on sysmon hears of it; when a thread does, nobody says so.
+    if waits_outside {
+        until_ns = until_ns.min(now_ns + SUSPECTED_NS);
+    }
+    if until_ns != NEVER {
+        return Picture::FineUntil(until_ns);
     }
     if asleep.without_thread > 0 {
         // Queued goroutines are no sleepers, unless there is no thread left that may take them.
         if locked < snapshot::ms().count() {
-            return None;
+            return Picture::Fine;
         }
         asleep.is_for_good = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);
     }
-    Some(asleep)
+    Picture::AllAsleep(asleep)
 }
 
 /// Whether there are threads in the process that are neither gort's nor among the `waiting` ones; `None` if that cannot be known.

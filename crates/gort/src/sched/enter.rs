@@ -78,7 +78,7 @@ pub(super) fn enter_or_lose(g: &'static G) -> &'static M {
 #[cold]
 #[inline(never)]
 fn keep_p(m: &'static M) -> Option<&'static P> {
-    super::forked::refuse_child();
+    crate::sys::fork::refuse_child();
     let p = m.p.get();
     let kept = p.and_then(|p| p.owner.renew(m.lease.get()).map(|lease| (p, lease)));
     m.stay.clear_mark();

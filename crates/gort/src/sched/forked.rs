@@ -7,17 +7,15 @@
 //!
 //! - A goroutine finds its M marked, as if sysmon wanted the P, and comes by `keep_p`. Its end does, too.
 //! - A plain thread loses its record and comes by `start::ensure` when it wants one.
+//! - What it does without a record, such as letting go of a lock, comes by `park::ready` if that lets a goroutine go on.
+//! - A lock of gort's own that somebody held at the fork stays held: whoever comes to it comes by its slow path (`prim::lock`).
 //!
 //! `_Fork` and raw `clone` run no handlers of fork, and are not noticed.
 
 use super::{M, run};
 use crate::g::G;
 use crate::spawn::report;
-use crate::sys::fault::write_stderr;
-use crate::sys::raw;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-static IS_CHILD: AtomicBool = AtomicBool::new(false);
+use crate::sys::fork;
 
 /// Makes every later fork known to its child.
 pub(super) fn watch() {
@@ -27,8 +25,7 @@ pub(super) fn watch() {
 
 /// Runs in the child, on the thread that forked.
 extern "C" fn in_child() {
-    // Relaxed: the child has one thread; what it starts later comes after.
-    IS_CHILD.store(true, Relaxed);
+    fork::note_child();
     let mut goroutine = run::current();
     if goroutine.is_some_and(G::is_thread) {
         run::set_current(None);
@@ -38,26 +35,5 @@ extern "C" fn in_child() {
     if let Some(g) = goroutine.or_else(report::guest) {
         // SAFETY: the goroutine that forked runs this, or its M on its behalf.
         unsafe { M::of(g) }.stay.set_mark();
-    }
-}
-
-/// Ends the process if it is such a child.
-#[inline]
-pub(crate) fn refuse_child() {
-    // Relaxed: see `in_child`.
-    if IS_CHILD.load(Relaxed) {
-        refuse();
-    }
-}
-
-#[cold]
-fn refuse() -> ! {
-    write_stderr(
-        b"gort: this process was made by fork without exec, and only the thread that forked is left in it: goroutines cannot run here, nor \
-        anything of gort that waits. Let it exec or end (_exit), or use std::process::Command\n",
-    );
-    loop {
-        // SAFETY: ends the process.
-        unsafe { raw::syscall1(libc::SYS_exit_group, 2) }.ok();
     }
 }

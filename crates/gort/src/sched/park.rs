@@ -10,8 +10,7 @@ use super::{
 };
 use crate::g::record::THREAD;
 use crate::g::{Alarm, G, GList, Status, WaitReason};
-use crate::sys::clock;
-use crate::sys::futex;
+use crate::sys::{clock, fork, futex};
 use crate::timer::{NEVER, Target};
 use std::mem::ManuallyDrop;
 use std::panic::Location;
@@ -54,21 +53,22 @@ where
 
 #[cold]
 fn park_thread(g: &'static G, commit: impl FnOnce(&'static G) -> bool) {
-    // Relaxed: the word is ours until the commit publishes us.
-    g.thread_wake.store(0, Relaxed);
+    // Relaxed: the word is ours until the commit publishes us. Even: not woken yet.
+    let waits = g.thread_wake.load(Relaxed).wrapping_add(2) & !1;
+    g.thread_wake.store(waits, Relaxed);
     if commit(g) {
-        sleep_thread(g);
+        sleep_thread(g, waits);
     }
     // Of this wait; others see by it that it has a limit.
     g.set_alarm(Alarm::NONE);
 }
 
-fn sleep_thread(g: &'static G) {
+fn sleep_thread(g: &'static G, waits: u32) {
     let mut alarm = g.alarm();
     // Acquire: pairs with the Release in `wake_thread`.
-    while g.thread_wake.load(Acquire) == 0 {
+    while g.thread_wake.load(Acquire) == waits {
         let limit = (alarm.when_ns != NEVER).then_some(alarm.when_ns);
-        if futex::wait(&g.thread_wake, 0, limit) == futex::WaitResult::TimedOut {
+        if futex::wait(&g.thread_wake, waits, limit) == futex::WaitResult::TimedOut {
             // SAFETY: `arm` has left the word of a target.
             let target = unsafe { Target::from_word(alarm.target) };
             if ends_own_wait(g, target) {
@@ -98,7 +98,7 @@ fn ends_own_wait(g: &'static G, target: Target) -> bool {
 
 fn wake_thread(g: &'static G) {
     // Release: pairs with `park_thread`. The record is type-stable: a wake after the thread has gone hits a record, at worst spuriously.
-    g.thread_wake.store(1, Release);
+    g.thread_wake.fetch_or(1, Release);
     futex::wake(&g.thread_wake, 1);
 }
 
@@ -124,6 +124,7 @@ pub(crate) fn ready(g: &'static G) {
             inside.leave();
         }
         _ => {
+            fork::refuse_child();
             global::push(g);
             idle::wake_for_work();
         }

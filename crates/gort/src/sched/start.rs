@@ -12,7 +12,7 @@ use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
 use crate::sys::fence::Barrier;
-use crate::sys::{clock, cpu, fault, identity, limits, signal, stackmem, thread};
+use crate::sys::{clock, cpu, fault, fork, identity, limits, signal, stackmem, thread};
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::OnceLock;
@@ -42,7 +42,7 @@ const LAST_NS: u64 = 1_000_000_000;
 /// It is being shut down, and not by the calling goroutine.
 pub(crate) fn start_with(wishes: Wishes) -> Result<bool, ShuttingDown> {
     // First: the lock may be somebody's whom the fork has left behind.
-    forked::refuse_child();
+    fork::refuse_child();
     let mut state = STATE.lock();
     match stop::phase() {
         Phase::Running => return Ok(false),
@@ -67,7 +67,7 @@ pub(crate) fn ensure() {
         // An error says that another thread has started it, and a third one shuts it down.
         let _ = start_with(Wishes::default());
     }
-    forked::refuse_child();
+    fork::refuse_child();
 }
 
 /// Starts the runtime if there is none, for somebody who is about to start a goroutine.
@@ -79,7 +79,7 @@ pub(crate) fn admit() -> Result<(), ShuttingDown> {
     if !stop::is_running() {
         start_with(Wishes::default())?;
     }
-    forked::refuse_child();
+    fork::refuse_child();
     Ok(())
 }
 

@@ -229,7 +229,7 @@ const LOOK_NS: u64 = 200_000;
 
 /// Shuts the runtime down; see the module.
 pub(crate) fn shutdown(deadline_ns: u64, site: &'static Location<'static>) -> Left {
-    super::forked::refuse_child();
+    crate::sys::fork::refuse_child();
     let party = spawn::wait_record();
     super::begin_call(party);
     let goroutine = caller();

@@ -130,7 +130,7 @@ fn thread_record() -> &'static G {
     unsafe fn never(_: &'static G) -> Finish {
         unreachable!("a thread's record is not a goroutine to run")
     }
-    sched::forked::refuse_child();
+    crate::sys::fork::refuse_child();
     let mut list = Vec::with_capacity(1);
     registry::take_free(&mut list, 1, sched::global::reserve);
     let g = list.pop().expect("take_free gives one at least");

@@ -188,3 +188,49 @@ fn the_end_can_be_left_out_and_the_report_too() {
     quiet.signal(libc::SIGKILL);
     quiet.wait().killed_by(libc::SIGKILL).never_says("asleep");
 }
+
+/// Two plain threads hand a value to and fro through channels while the only goroutine is asleep: no deadlock, whatever the looks show.
+#[test]
+fn two_plain_threads_that_talk_to_each_other_are_no_deadlock() {
+    let play = || {
+        let (poke, poked) = gort::chan::bounded::<()>(0);
+        let sleeper = gort::go(move || while poked.recv().is_ok() {});
+        let (there, at_there) = gort::chan::bounded::<u64>(0);
+        let (back, at_back) = gort::chan::bounded::<u64>(0);
+        let other = std::thread::spawn(move || {
+            while let Ok(n) = at_there.recv() {
+                back.send(n + 1).unwrap();
+            }
+        });
+        let mut n = 0;
+        for _ in 0..8 {
+            let begun = Instant::now();
+            while begun.elapsed() < ms(1500) {
+                there.send(n).unwrap();
+                n = at_back.recv().unwrap();
+            }
+            poke.send(()).unwrap();
+        }
+        drop((there, poke));
+        other.join().unwrap();
+        sleeper.join().unwrap();
+        println!("{n} handed over");
+    };
+    let this = child::of(|_| as_only_thread(play));
+    this.case("talk").run().exited(0);
+}
+
+/// A plain main that has waited with a limit, and then waits for ever.
+#[test]
+fn a_deadlock_after_a_wait_with_a_limit_is_found_too() {
+    let play = || {
+        let parked = gort::go(gort::park);
+        let (_s, r) = gort::chan::bounded::<()>(0);
+        assert!(r.recv_timeout(ms(2500)).is_err());
+        parked.join().unwrap();
+    };
+    let this = child::of(|_| as_only_thread(play));
+    let mut running = this.case("").start();
+    running.wait_for_error("all goroutines are asleep - deadlock!");
+    running.wait().exited(2);
+}

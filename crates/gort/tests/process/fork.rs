@@ -153,8 +153,17 @@ fn commands_run_with_and_without_code_before_the_exec() {
 /// Whatever enters the runtime in a child without exec ends it with one message: no hang, and no goroutine of the parent's runs twice.
 #[test]
 fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
-    fn call(name: &str, parked: &gort::JoinHandle<()>, address: std::net::SocketAddr) {
+    /// What a goroutine of the parent's waits for.
+    #[derive(Clone)]
+    struct Awaited {
+        sender: gort::chan::Sender<()>,
+        notify: Arc<gort::sync::Notify>,
+    }
+    fn call(name: &str, parked: &gort::JoinHandle<()>, awaited: &Awaited, address: std::net::SocketAddr) {
         match name {
+            "close" => drop(awaited.sender.close()),
+            "send" => drop(awaited.sender.try_send(())),
+            "notify" => awaited.notify.notify_one(),
             "yield" => gort::yield_now(),
             "sleep" => gort::sleep(std::time::Duration::from_millis(1)),
             "park" => gort::park(),
@@ -181,6 +190,12 @@ fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
         let address = listener.local_addr().unwrap();
         let parked = gort::go(gort::park);
         crate::support::wait_for_state(parked.goroutine().id(), "park");
+        let (sender, receiver) = gort::chan::bounded(0);
+        let awaited = Awaited { sender, notify: Arc::default() };
+        let notify = awaited.notify.clone();
+        let waiting = [gort::go(move || assert!(receiver.recv().is_err())), gort::go(move || notify.wait())];
+        crate::support::wait_for_state(waiting[0].goroutine().id(), "chan receive");
+        crate::support::wait_for_state(waiting[1].goroutine().id(), "notify");
         let name = name.to_owned();
         let in_host = from == "host";
         let forks = move || {
@@ -190,7 +205,7 @@ fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
             let pid = if in_host { gort::host(fork) } else { fork() };
             assert!(pid >= 0);
             if pid == 0 {
-                call(&name, &parked, address);
+                call(&name, &parked, &awaited, address);
                 if name != "end" {
                     println!("it went on");
                     // SAFETY: ends the process.
@@ -203,6 +218,9 @@ fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
             assert_eq!(gort::blocking(|| unsafe { libc::waitpid(pid, &raw mut status, 0) }), pid);
             parked.goroutine().unpark();
             parked.join().unwrap();
+            let _ = awaited.sender.close();
+            awaited.notify.notify_one();
+            waiting.into_iter().for_each(|handle| handle.join().unwrap());
             Some(status)
         };
         let status = match from {
@@ -235,7 +253,7 @@ fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
     for name in ["yield", "sleep", "park", "go", "join", "scope", "unpark", "blocking", "host", "lock"] {
         refused(&format!("goroutine {name}"));
     }
-    for name in ["connect", "listen", "metrics", "dump", "end"] {
+    for name in ["connect", "listen", "metrics", "dump", "close", "send", "notify", "end"] {
         refused(&format!("goroutine {name}"));
     }
     refused("host yield");
@@ -243,7 +261,7 @@ fn in_a_forked_child_each_call_of_gort_is_an_error_that_says_why() {
     refused("locked yield");
     refused("locked end");
     for from in ["waited", "thread"] {
-        for name in ["park", "go", "join", "scope", "connect", "listen", "metrics", "dump"] {
+        for name in ["park", "go", "join", "scope", "connect", "listen", "metrics", "dump", "close", "send", "notify"] {
             refused(&format!("{from} {name}"));
         }
     }
