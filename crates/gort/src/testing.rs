@@ -1,6 +1,6 @@
 //! What `#[gort::main]` and `#[gort::test]` expand to.
 
-use crate::sched::start;
+use crate::sched::{snapshot, start};
 use crate::sys::limits;
 use std::io::Write;
 use std::process::{ExitCode, Termination};
@@ -52,6 +52,13 @@ pub fn main<T: Termination + 'static>(options: Options, body: fn() -> T) -> Exit
             ExitCode::from(2)
         }
     }
+}
+
+/// Timers that are to come up: those of the user's, and the limits of waits.
+#[doc(hidden)]
+#[must_use]
+pub fn pending_timers() -> usize {
+    snapshot::pending_timers()
 }
 
 /// What a program's main thread usually has.

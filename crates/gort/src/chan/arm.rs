@@ -24,8 +24,8 @@ use crate::prim::rng::Rng;
 use crate::sched;
 use crate::sys::clock;
 use crate::timer::NEVER;
-use crate::wait::Caller;
-use gort_lockfree::claim::Claim;
+use crate::wait::{Caller, Waiting};
+use gort_lockfree::claim::{Claim, Party};
 use gort_lockfree::select as walk;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -64,6 +64,12 @@ pub trait Arm {
     /// Its case has ended the wait: true if that was a success.
     #[doc(hidden)]
     fn settle(&self, outcome: u8) -> bool;
+
+    /// True if what it waits for has come without taking the claim. Who brings it kicks the party.
+    #[doc(hidden)]
+    fn has_come(&self) -> bool {
+        false
+    }
 
     /// When it can go on without anybody's doing.
     #[doc(hidden)]
@@ -416,12 +422,34 @@ fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Cal
         || {
             let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
             let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
-            caller.until(Bound::at(due_ns), reason, arms.len())
+            Chooser { waiting: caller.until(Bound::at(due_ns), reason, arms.len()), arms }
         },
         // SAFETY: only what was enlisted is delisted.
         |place| unsafe { arms[usize::from(order[place])].delist() },
     )?;
     arms[end.case as usize].settle(end.outcome).then_some(end.case as usize)
+}
+
+/// The party: one of its arms' coming makes it late, as the clock does; it gives its claim up and looks at all of them again.
+struct Chooser<'a> {
+    waiting: Waiting<'a>,
+    arms: &'a [&'a dyn Arm],
+}
+
+impl Party for Chooser<'_> {
+    type Id = &'static G;
+
+    fn id(&self) -> &'static G {
+        self.waiting.id()
+    }
+
+    fn is_late(&self) -> bool {
+        self.waiting.is_late() || self.arms.iter().any(|arm| arm.has_come())
+    }
+
+    fn sleep(&self, may_leave: bool) {
+        self.waiting.sleep(may_leave);
+    }
 }
 
 /// In which order the arms have their chance. Up to [`FEW`] it allocates nothing.

@@ -79,7 +79,7 @@ pub(super) enum Fail {
 pub(super) struct Chan<T> {
     pub(super) inner: Lock<Inner<T>>,
     hint: AtomicU32,
-    capacity: usize,
+    pub(super) capacity: usize,
     senders: AtomicUsize,
     receivers: AtomicUsize,
 }
@@ -239,6 +239,7 @@ impl<T> Chan<T> {
             let mut ready = GList::new();
             let mut inner = self.inner.lock();
             if let Some(value) = inner.ring.pop_front() {
+                self.give_room_back(&mut inner);
                 self.refill(&mut inner, &mut ready);
                 self.publish(&mut inner);
                 drop(inner);

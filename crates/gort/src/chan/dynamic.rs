@@ -68,6 +68,9 @@ impl<'a, T> End<'a> for SendArm<'a, T> {
 ///
 /// Each operation has a number, in the order in which it was added. One that is selected must be completed with the same end of the channel.
 ///
+/// All are of channels: a `Select` can be cloned, and only one party waits for the end of a goroutine. To wait for the first of many goroutines let
+/// each send to one channel, or use [`select!`](crate::select) with its `join` arms.
+///
 /// # Examples
 /// ```
 /// use gort::chan::Select;

@@ -22,7 +22,7 @@
 //! assert_eq!(answers.iter().collect::<Vec<_>>(), [1, 4, 9]);
 //! ```
 //!
-//! [`select!`](crate::select) waits for the first of several operations.
+//! [`select!`](crate::select) waits for the first of several operations: channels, times, ends of contexts and of goroutines.
 
 pub(crate) mod alarm;
 mod arm;
@@ -34,7 +34,9 @@ mod enlist;
 mod error;
 mod flavor;
 mod iter;
+mod join;
 mod receiver;
+mod room;
 mod select_macro;
 mod sender;
 
@@ -53,6 +55,7 @@ pub use sender::Sender;
 #[doc(hidden)]
 pub mod __private {
     pub use super::arm::{Arm, Limit, Manner, RecvArm, SendArm, select};
+    pub use super::join::JoinArm;
 }
 
 use self::core::Chan;
@@ -75,6 +78,7 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// A channel whose sends never wait. What is not received stays in memory: prefer [`bounded`] where a sender may be faster than its receivers.
+/// The memory that a long backlog has taken is given back as it is received.
 ///
 /// # Examples
 /// ```

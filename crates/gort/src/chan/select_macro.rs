@@ -4,11 +4,12 @@
 //! Before the chosen arm's body runs, the operation is complete and all of them have let go of their channels, so that a body may do with the
 //! channels what it likes.
 
-/// Waits for the first of several channel operations, does that one and no other.
+/// Waits for the first of several operations, does that one and no other.
 ///
 /// ```text
 /// recv(receiver) -> result => body,      result: Result<T, RecvError>
 /// send(sender, value) -> result => body, result: Result<(), SendError<T>>
+/// join(handle) -> result => body,        result: std::thread::Result<T>
 /// default => body,                       if none can go on at once
 /// default(timeout) => body,              if none could in time
 /// ```
@@ -16,6 +17,9 @@
 /// Up to 32 operations, and one `default`. If several can go on at once, each is as likely ([`select_biased!`](crate::select_biased) takes the
 /// first). What comes in parentheses is evaluated once, but for a value to send: that is made only when its operation has been chosen, so the
 /// others lose nothing. While it is made the receiver waits for it. Without arms it waits for ever.
+///
+/// A `join` borrows its handle mutably and takes the result out when the goroutine has ended; a handle that has lost can be joined as before. One
+/// whose result has been taken is never ready again, so a loop needs no case less for it.
 ///
 /// Allocates nothing up to 16 operations.
 ///
@@ -48,6 +52,28 @@
 /// assert_eq!(r1.len() + r2.len(), 1);
 /// ```
 ///
+/// What Go writes as channels: times, the end of a context, and the end of a goroutine.
+/// ```
+/// use std::time::Duration;
+/// let (ctx, cancel) = gort::context::background().with_cancel();
+/// let ticks = gort::chan::tick(Duration::from_millis(1));
+/// let mut quick = gort::go(|| "done");
+/// let mut slow = gort::go(move || {
+///     gort::sleep(Duration::from_millis(20));
+///     cancel.cancel();
+/// });
+/// let late = gort::chan::after(Duration::from_secs(10));
+/// loop {
+///     gort::select! {
+///         join(quick) -> result => assert_eq!(result.unwrap(), "done"),
+///         join(slow) -> result => result.unwrap(),
+///         recv(ctx.done()) -> _ => break,
+///         recv(ticks) -> now => println!("still waiting at {:?}", now.unwrap()),
+///         recv(late) -> _ => panic!("nothing happened"),
+///     }
+/// }
+/// ```
+///
 /// What does not compile: a second `default`, and an operation without a place for its result.
 /// ```compile_fail
 /// gort::select! {
@@ -65,6 +91,12 @@
 /// let (s, _r) = gort::chan::bounded::<u8>(0);
 /// gort::select! {
 ///     send(s, 1) => (),
+/// }
+/// ```
+/// ```compile_fail
+/// let mut handle = gort::go(|| ());
+/// gort::select! {
+///     join(handle) => (),
 /// }
 /// ```
 #[macro_export]
@@ -128,6 +160,19 @@ macro_rules! __select {
         $crate::__select!(@read $biased ($($arms)* (send ($s, $m) ($result) ($body))) $default)
     };
 
+    (@read $biased:tt ($($arms:tt)*) $default:tt join($h:expr $(,)?) -> $result:pat => $body:block, $($rest:tt)*) => {
+        $crate::__select!(@read $biased ($($arms)* (join ($h) ($result) ($body))) $default $($rest)*)
+    };
+    (@read $biased:tt ($($arms:tt)*) $default:tt join($h:expr $(,)?) -> $result:pat => $body:block $($rest:tt)*) => {
+        $crate::__select!(@read $biased ($($arms)* (join ($h) ($result) ($body))) $default $($rest)*)
+    };
+    (@read $biased:tt ($($arms:tt)*) $default:tt join($h:expr $(,)?) -> $result:pat => $body:expr, $($rest:tt)*) => {
+        $crate::__select!(@read $biased ($($arms)* (join ($h) ($result) ($body))) $default $($rest)*)
+    };
+    (@read $biased:tt ($($arms:tt)*) $default:tt join($h:expr $(,)?) -> $result:pat => $body:expr) => {
+        $crate::__select!(@read $biased ($($arms)* (join ($h) ($result) ($body))) $default)
+    };
+
     (@read $biased:tt $arms:tt () default $(())? => $($rest:tt)*) => {
         $crate::__select!(@default $biased $arms ($crate::chan::__private::Limit::NotAtAll) $($rest)*)
     };
@@ -157,10 +202,13 @@ macro_rules! __select {
     (@read $biased:tt $arms:tt $default:tt send($($s:tt)*) => $($rest:tt)*) => {
         ::core::compile_error!("select!: `send(sender, value)` lacks its result: `send(sender, value) -> result => …`")
     };
+    (@read $biased:tt $arms:tt $default:tt join($($h:tt)*) => $($rest:tt)*) => {
+        ::core::compile_error!("select!: `join(handle)` lacks its result: `join(handle) -> result => …`")
+    };
     (@read $biased:tt $arms:tt $default:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(
-            "select!: expected `recv(receiver) -> result => body`, `send(sender, value) -> result => body`, `default => body` or ",
-            "`default(timeout) => body`, each followed by a comma, at: ",
+            "select!: expected `recv(receiver) -> result => body`, `send(sender, value) -> result => body`, ",
+            "`join(handle) -> result => body`, `default => body` or `default(timeout) => body`, each followed by a comma, at: ",
             ::core::stringify!($($rest)+)
         ))
     };
@@ -197,7 +245,7 @@ macro_rules! __select {
         // Temporaries in the operands live until the bodies are over.
         match ($($crate::__select!(@operand $kind $operands),)*) {
             ($($name,)*) => {
-                $(let $name = $crate::__select!(@arm $kind $name);)*
+                $($crate::__select!(@arm $kind $name);)*
                 let chosen = $crate::chan::__private::select(
                     &[$(&$name as &dyn $crate::chan::__private::Arm),*],
                     $limit,
@@ -220,9 +268,12 @@ macro_rules! __select {
     }};
     (@operand recv ($r:expr)) => { &$r };
     (@operand send ($s:expr, $m:expr)) => { &$s };
-    (@arm recv $name:ident) => { $crate::chan::__private::RecvArm::new($name) };
-    (@arm send $name:ident) => { $crate::chan::__private::SendArm::new($name) };
+    (@operand join ($h:expr)) => { &mut $h };
+    (@arm recv $name:ident) => { let $name = $crate::chan::__private::RecvArm::new($name); };
+    (@arm send $name:ident) => { let $name = $crate::chan::__private::SendArm::new($name); };
+    (@arm join $name:ident) => { let mut $name = $crate::chan::__private::JoinArm::new($name.__share()); };
     (@finish recv ($r:expr) $name:ident) => { $name.take() };
+    (@finish join ($h:expr) $name:ident) => { $name.take() };
     (@finish send ($s:expr, $m:expr) $name:ident) => { $name.send($m) };
     (@drop ($($name:ident)*)) => { $(::core::mem::drop($name);)* };
 }

@@ -102,3 +102,8 @@ pub(crate) fn goroutines() -> u64 {
     let spawned: u64 = ps().map(|p| p.counters.spawned.get()).sum();
     spawned.wrapping_add(outside).wrapping_sub(ended)
 }
+
+/// Timers that are to come up.
+pub(crate) fn pending_timers() -> usize {
+    ps().map(|p| p.timers.pending()).sum::<usize>() + SCHED.timers.pending()
+}

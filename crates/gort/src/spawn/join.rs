@@ -19,7 +19,6 @@ use crate::g::{G, Status, WaitReason};
 use crate::sched::{self, P};
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -33,21 +32,17 @@ const FLAGS: usize = 63;
 /// Owned permission to join on a goroutine, as [`std::thread::JoinHandle`].
 ///
 /// Dropping it detaches: the goroutine goes on, its result is dropped when it ends, and a panic is reported all the same.
-pub struct JoinHandle<T> {
-    g: &'static G,
-    id: u64,
-    name: Option<Arc<str>>,
-    result: PhantomData<T>,
-}
-
-// SAFETY: the handle gives access to the result, a `T`, and nothing else of the goroutine.
-unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: a shared handle cannot reach the result.
-unsafe impl<T> Sync for JoinHandle<T> {}
+pub struct JoinHandle<T>(Share<T>);
 
 impl<T> JoinHandle<T> {
     pub(super) fn new(g: &'static G, name: Option<Arc<str>>) -> Self {
-        Self { g, id: g.id(), name, result: PhantomData }
+        Self(Share::new(g, name))
+    }
+
+    /// For the `join` arm of a `select!`.
+    #[doc(hidden)]
+    pub fn __share(&mut self) -> &mut Share<T> {
+        &mut self.0
     }
 
     /// Waits for the goroutine to end, its thread-local destructors included, and returns its result.
@@ -57,21 +52,17 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// The panic's payload if the goroutine panicked.
     ///
+    /// # Panics
+    /// If a `join` arm of a [`select!`](crate::select) has taken the result.
+    ///
     /// # Examples
     /// ```
     /// let fails = gort::go(|| if true { panic!("no luck") });
     /// assert_eq!(*fails.join().unwrap_err().downcast::<&str>().unwrap(), "no luck");
     /// ```
     #[track_caller]
-    pub fn join(self) -> std::thread::Result<T> {
-        let this = ManuallyDrop::new(self);
-        wait(this.g, this.id, Bound::NONE, Location::caller());
-        // SAFETY: DONE, and the handle that could take it is this one.
-        let outcome = unsafe { task::take_outcome::<T>(this.g) };
-        task::recycle(this.g);
-        let mut this = this;
-        drop(this.name.take());
-        outcome
+    pub fn join(mut self) -> std::thread::Result<T> {
+        self.0.join(Location::caller())
     }
 
     /// Waits for the goroutine to end, for `timeout` at most: true says that [`join`](Self::join) will not wait. Waiting ends nothing: after a
@@ -88,7 +79,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
-        wait(self.g, self.id, Bound::timeout(timeout), Location::caller())
+        self.0.wait(Bound::timeout(timeout), Location::caller())
     }
 
     /// Waits for the goroutine to end, until `deadline` at most. As [`wait_timeout`](Self::wait_timeout).
@@ -104,7 +95,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_deadline(&mut self, deadline: Instant) -> bool {
-        wait(self.g, self.id, Bound::deadline(deadline), Location::caller())
+        self.0.wait(Bound::deadline(deadline), Location::caller())
     }
 
     /// Waits for the goroutine to end, until `ctx` ends: `Ok` says that [`join`](Self::join) will not wait. A goroutine that has ended wins over
@@ -124,7 +115,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn wait_ctx(&mut self, ctx: &Context) -> Result<(), Ended> {
-        wait_ctx(self.g, self.id, ctx, Location::caller())
+        self.0.wait_ctx(ctx, Location::caller())
     }
 
     /// True if the goroutine has ended: [`join`](Self::join) will not wait.
@@ -138,7 +129,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        is_done(self.g)
+        self.0.is_done()
     }
 
     /// The goroutine behind the handle.
@@ -151,14 +142,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[must_use]
     pub fn goroutine(&self) -> Goroutine {
-        Goroutine::new(self.g, self.id, self.name.clone())
-    }
-}
-
-impl<T> Drop for JoinHandle<T> {
-    fn drop(&mut self) {
-        // SAFETY: the handle is of type `T` and is being dropped.
-        unsafe { detach::<T>(self.g) };
+        self.0.goroutine()
     }
 }
 
@@ -171,43 +155,120 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// True if the goroutine has ended.
-pub(super) fn is_done(g: &'static G) -> bool {
-    // Acquire: pairs with `publish_end`, so that what the goroutine did is seen.
-    g.join.load(Acquire) & DONE != 0
+/// A handle's share in a goroutine: what [`JoinHandle`] and `ScopedJoinHandle` have in common.
+#[doc(hidden)]
+pub struct Share<T> {
+    g: &'static G,
+    id: u64,
+    name: Option<Arc<str>>,
+    /// The result has been taken, and the record is somebody else's.
+    is_joined: bool,
+    result: PhantomData<T>,
 }
 
-/// Waits until `g` is DONE, or the time is over: true for DONE. The caller is the only one that waits for `g`.
-pub(super) fn wait(g: &'static G, id: u64, bound: Bound<'_>, site: &'static Location<'static>) -> bool {
-    let me = super::wait_record();
-    sched::begin_call(me);
-    // AcqRel: releases nothing but that we wait; DONE is acquired.
-    let stand = |from: usize, to: usize| {
+// SAFETY: it gives access to the result, a `T`, and nothing else of the goroutine.
+unsafe impl<T: Send> Send for Share<T> {}
+// SAFETY: a shared one cannot reach the result.
+unsafe impl<T> Sync for Share<T> {}
+
+impl<T> Share<T> {
+    pub(super) fn new(g: &'static G, name: Option<Arc<str>>) -> Self {
+        Self { g, id: g.id(), name, is_joined: false, result: PhantomData }
+    }
+
+    pub(super) fn goroutine(&self) -> Goroutine {
+        Goroutine::new(self.g, self.id, self.name.clone())
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        // Acquire: pairs with `publish_end`, so that what the goroutine did is seen.
+        self.is_joined || self.g.join.load(Acquire) & DONE != 0
+    }
+
+    /// True if the result has been taken.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.is_joined
+    }
+
+    /// True if the goroutine has ended and its result is still here.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_joined && self.is_done()
+    }
+
+    /// Moves the word's address on, if it is `from` and the goroutine goes on: true.
+    fn stand(&self, from: usize, to: usize) -> bool {
         let step = |word: usize| (word & DONE == 0 && word & !FLAGS == from).then_some(word & FLAGS | to);
-        g.join.fetch_update(AcqRel, Acquire, step).is_ok()
-    };
-    if is_done(g) || !stand(0, me.address()) {
-        return true;
+        // AcqRel: releases nothing but that we wait; DONE is acquired.
+        self.g.join.fetch_update(AcqRel, Acquire, step).is_ok()
     }
-    while !is_done(g) {
-        if bound.is_over() && stand(me.address(), 0) {
-            return false;
+
+    /// Asks that `me` be kicked at the end. False: it has ended. Not if the result has been taken: then the record is somebody else's.
+    pub(crate) fn enlist(&self, me: &'static G) -> bool {
+        debug_assert!(!self.is_joined);
+        self.stand(0, me.address())
+    }
+
+    /// Takes [`enlist`](Self::enlist) back. A kick may be on its way, which says no more than "look".
+    pub(crate) fn delist(&self, me: &'static G) {
+        self.stand(me.address(), 0);
+    }
+
+    /// Waits for the end, or until the time is over: true for the end.
+    pub(super) fn wait(&mut self, bound: Bound<'_>, site: &'static Location<'static>) -> bool {
+        let me = super::wait_record();
+        sched::begin_call(me);
+        // Nobody else waits for it: the share is ours alone.
+        if self.is_done() || !self.enlist(me) {
+            return true;
         }
-        bound.park(me, WaitReason::Join, id as usize, site);
+        while !self.is_done() {
+            if bound.is_over() && self.stand(me.address(), 0) {
+                return false;
+            }
+            bound.park(me, WaitReason::Join, self.id as usize, site);
+        }
+        true
     }
-    true
+
+    pub(super) fn wait_ctx(&mut self, ctx: &Context, site: &'static Location<'static>) -> Result<(), Ended> {
+        if self.wait(Bound::ctx(ctx), site) { Ok(()) } else { Err(ctx.ended()) }
+    }
+
+    /// Waits for the end and takes the result.
+    pub(crate) fn join(&mut self, site: &'static Location<'static>) -> std::thread::Result<T> {
+        assert!(!self.is_joined, "join: a `join` arm of a select! has taken the result of goroutine {}", self.id);
+        self.wait(Bound::NONE, site);
+        self.is_joined = true;
+        // SAFETY: DONE, and the share that could take it is this one.
+        let outcome = unsafe { task::take_outcome::<T>(self.g) };
+        task::recycle(self.g);
+        outcome
+    }
+
+    /// The handle goes: leaves the goroutine to itself, or cleans up after it. True: what it dropped was a panic.
+    pub(super) fn detach(&mut self) -> bool {
+        // SAFETY: it is the only share, of this type; `is_joined` says that it has no part in the goroutine any more.
+        !std::mem::replace(&mut self.is_joined, true) && unsafe { detach::<T>(self.g) }
+    }
 }
 
-/// The same for a context.
-pub(super) fn wait_ctx(g: &'static G, id: u64, ctx: &Context, site: &'static Location<'static>) -> Result<(), Ended> {
-    if wait(g, id, Bound::ctx(ctx), site) { Ok(()) } else { Err(ctx.ended()) }
+impl<T> Drop for Share<T> {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+impl<T> fmt::Debug for Share<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Share").field(&self.goroutine()).finish()
+    }
 }
 
 /// The handle goes: leaves the goroutine to itself, or cleans up after it. True: what it dropped was a panic.
 ///
 /// # Safety
 /// The caller is the only handle of `g`, of result type `T`, and does not use it again.
-pub(super) unsafe fn detach<T>(g: &'static G) -> bool {
+unsafe fn detach<T>(g: &'static G) -> bool {
     let mut word = g.join.load(Acquire);
     loop {
         if word & (ENDING | DONE) != 0 {

@@ -1,17 +1,16 @@
 //! Goroutines that borrow: a scope does not end before all it has started.
 
 use super::goroutine::Goroutine;
+use super::join::Share;
 use super::task::{self, Attributes};
-use super::{Builder, Started, join};
+use super::{Builder, Started};
 use crate::context::{Bound, Context, Ended};
 use crate::g::{G, WaitReason};
 use crate::sched::{self, P};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
@@ -195,50 +194,45 @@ impl fmt::Debug for Scope<'_, '_> {
 
 /// Owned permission to join on a scoped goroutine, as [`std::thread::ScopedJoinHandle`].
 pub struct ScopedJoinHandle<'scope, T> {
-    g: &'static G,
-    id: u64,
-    name: Option<Arc<str>>,
+    share: Share<T>,
     data: &'scope ScopeData,
-    result: PhantomData<T>,
 }
-
-// SAFETY: as `JoinHandle`.
-unsafe impl<T: Send> Send for ScopedJoinHandle<'_, T> {}
-// SAFETY: as `JoinHandle`.
-unsafe impl<T> Sync for ScopedJoinHandle<'_, T> {}
 
 impl<'scope, T> ScopedJoinHandle<'scope, T> {
     fn new((g, name): Started, data: &'scope ScopeData) -> Self {
-        Self { g, id: g.id(), name, data, result: PhantomData }
+        Self { share: Share::new(g, name), data }
+    }
+
+    /// For the `join` arm of a `select!`.
+    #[doc(hidden)]
+    pub fn __share(&mut self) -> &mut Share<T> {
+        &mut self.share
     }
 
     /// Waits for the goroutine to end and returns its result.
     ///
     /// # Errors
     /// The panic's payload if the goroutine panicked; the scope itself then does not panic for it.
+    ///
+    /// # Panics
+    /// If a `join` arm of a [`select!`](crate::select) has taken the result.
     #[track_caller]
-    pub fn join(self) -> std::thread::Result<T> {
-        let mut this = ManuallyDrop::new(self);
-        join::wait(this.g, this.id, Bound::NONE, Location::caller());
-        // SAFETY: DONE, and this is the one handle.
-        let outcome = unsafe { task::take_outcome::<T>(this.g) };
-        task::recycle(this.g);
-        drop(this.name.take());
-        outcome
+    pub fn join(mut self) -> std::thread::Result<T> {
+        self.share.join(Location::caller())
     }
 
     /// As [`JoinHandle::wait_timeout`](super::JoinHandle::wait_timeout).
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_timeout(&mut self, timeout: Duration) -> bool {
-        join::wait(self.g, self.id, Bound::timeout(timeout), Location::caller())
+        self.share.wait(Bound::timeout(timeout), Location::caller())
     }
 
     /// As [`JoinHandle::wait_deadline`](super::JoinHandle::wait_deadline).
     #[track_caller]
     #[must_use = "the time may be over"]
     pub fn wait_deadline(&mut self, deadline: Instant) -> bool {
-        join::wait(self.g, self.id, Bound::deadline(deadline), Location::caller())
+        self.share.wait(Bound::deadline(deadline), Location::caller())
     }
 
     /// As [`JoinHandle::wait_ctx`](super::JoinHandle::wait_ctx). The scope waits for the goroutine all the same.
@@ -258,26 +252,25 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// ```
     #[track_caller]
     pub fn wait_ctx(&mut self, ctx: &Context) -> Result<(), Ended> {
-        join::wait_ctx(self.g, self.id, ctx, Location::caller())
+        self.share.wait_ctx(ctx, Location::caller())
     }
 
     /// True if the goroutine has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        join::is_done(self.g)
+        self.share.is_done()
     }
 
     /// The goroutine behind the handle.
     #[must_use]
     pub fn goroutine(&self) -> Goroutine {
-        Goroutine::new(self.g, self.id, self.name.clone())
+        self.share.goroutine()
     }
 }
 
 impl<T> Drop for ScopedJoinHandle<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: the handle is of type `T` and is being dropped.
-        if unsafe { join::detach::<T>(self.g) } {
+        if self.share.detach() {
             // Relaxed: the parent's wait, or the caller's own end, synchronises.
             self.data.panicked.store(true, Relaxed);
         }

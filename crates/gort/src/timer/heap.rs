@@ -50,6 +50,11 @@ impl Heap {
         Some(first)
     }
 
+    /// All entries, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Keeps the entries that `keep` wants and rebuilds the order.
     pub(super) fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) {
         self.entries.retain(keep);

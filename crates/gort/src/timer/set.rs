@@ -148,6 +148,13 @@ impl TimerSet {
         other.publish(&inner);
     }
 
+    /// How many entries stand for a deadline that has not been taken back. Looks at each of them under the lock.
+    pub(crate) fn pending(&self) -> usize {
+        let inner = self.inner.lock();
+        let words = inner.heap.iter().map(|entry| (Target(entry.target).word(), entry.when_ns));
+        words.filter(|(word, when_ns)| !word.is_stale(*when_ns) && word.until() != 0).count()
+    }
+
     fn publish(&self, inner: &Inner) -> u64 {
         let next_ns = inner.heap.first().map_or(NEVER, |entry| entry.when_ns);
         // SeqCst: pairs with the fence of an M that goes idle, see `next_ns`.

@@ -374,7 +374,7 @@ fn blocking_sections_nest_park_and_unwind() {
     gort::yield_now();
 }
 
-/// The lock keeps the goroutine on its thread and others off it.
+/// LF-07. The lock keeps the goroutine on its thread and others off it, whatever it waits for; two locks want two unlocks.
 #[gort::test(procs = [1, 2, 4])]
 fn a_locked_goroutine_stays_on_its_thread_alone() {
     use crate::support::os_thread;
@@ -398,6 +398,17 @@ fn a_locked_goroutine_stays_on_its_thread_alone() {
             let here = os_thread();
             locked_on.store(here, Release);
             drop(gort::lock_os_thread());
+            let (to_other, from_here) = gort::chan::bounded(0);
+            let (to_here, from_other) = gort::chan::bounded(0);
+            let other = gort::go(move || from_here.iter().for_each(|value: u8| to_here.send(value + 1).unwrap()));
+            for value in 0..10 {
+                to_other.send(value).unwrap();
+                assert_eq!(os_thread(), here);
+                assert_eq!(from_other.recv(), Ok(value + 1));
+                assert_eq!(os_thread(), here);
+            }
+            drop(to_other);
+            other.join().unwrap();
             for round in 0..rounds(1000) {
                 if round % 50 == 0 {
                     gort::sleep(Duration::from_micros(100));

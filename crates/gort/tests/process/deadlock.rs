@@ -23,7 +23,7 @@ fn as_only_thread(body: impl FnOnce()) -> ! {
     std::process::exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 99 })
 }
 
-/// LF-08. Main parks for ever, alone, beside a locked goroutine that is parked, too, or after sockets were used.
+/// LF-08; and CH-13, a `select!` without arms among those asleep. Main parks for ever, alone, beside a locked goroutine that is parked, too, or after sockets were used.
 #[test]
 fn when_all_are_asleep_for_good_the_process_says_so_and_ends() {
     let play = |case: &str| match case {
@@ -47,6 +47,18 @@ fn when_all_are_asleep_for_good_the_process_says_so_and_ends() {
             let (_sender, receiver) = gort::chan::bounded::<()>(1);
             let _ = receiver.recv();
         }),
+        "select without arms" => child::gort_main(|| {
+            gort::select! {}
+        }),
+        "select" => child::gort_main(|| {
+            let (sender, receiver) = gort::chan::bounded::<()>(0);
+            let mut parked = gort::go(gort::park);
+            gort::select! {
+                recv(receiver) -> _ => (),
+                join(parked) -> _ => (),
+            }
+            drop(sender);
+        }),
         // From a plain main, which waits in a call of gort's.
         "plain" => gort::go(gort::park).join().unwrap(),
         "after a restart" => {
@@ -57,9 +69,19 @@ fn when_all_are_asleep_for_good_the_process_says_so_and_ends() {
         }
         other => panic!("{other}"),
     };
+    const CASES: [&str; 8] = [
+        "alone",
+        "beside a locked one",
+        "after sockets",
+        "channel",
+        "select without arms",
+        "select",
+        "plain",
+        "after a restart",
+    ];
     let this = child::of(|case| as_only_thread(|| play(case)));
     for procs in ["1", "2", "4"] {
-        for case in ["alone", "beside a locked one", "after sockets", "channel", "plain", "after a restart"] {
+        for case in CASES {
             this.case(case)
                 .env("GORT_MAXPROCS", procs)
                 .run()

@@ -1,7 +1,8 @@
 //! Channels and the scheduler: nobody starves, blocking sections included.
 
 use crate::support::scaled;
-use gort::chan::{TryRecvError, after, bounded};
+use gort::chan::{TryRecvError, after, bounded, tick};
+use gort::sync::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -57,24 +58,41 @@ fn a_due_timer_is_not_hidden_by_ready_channels() {
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
-/// SC-08. A goroutine that only looks into a channel gives way when its slice is over.
+/// SC-08. A goroutine that only looks, into a channel, at a lock that is held or free, at the clock (a ticker that is not due; gort has no clock of
+/// its own beside std's), gives way when its slice is over.
 #[gort::test(procs = 1, timeout = 60)]
 fn two_goroutines_that_only_try_take_turns_on_one_proc() {
-    let turn = Arc::new(AtomicUsize::new(0));
-    let players = [0, 1].map(|me| {
-        let turn = turn.clone();
-        gort::go(move || {
-            let (_s, r) = bounded::<()>(1);
-            for round in 0..5 {
-                while turn.load(Acquire) != round * 2 + me {
-                    assert_eq!(r.try_recv(), Err(TryRecvError::Empty));
+    let (held, free) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let holds = held.lock().unwrap();
+    let clock = tick(Duration::from_secs(3600));
+    let (_s, r) = bounded(1);
+    let looks: [Arc<dyn Fn() + Send + Sync>; 5] = [
+        Arc::new(move || assert_eq!(r.try_recv(), Err::<(), _>(TryRecvError::Empty))),
+        Arc::new({
+            let held = held.clone();
+            move || assert!(held.try_lock().is_err())
+        }),
+        Arc::new(move || drop(free.try_lock())),
+        Arc::new(move || assert!(clock.try_recv().is_err())),
+        Arc::new(|| assert!(Instant::now().elapsed() < Duration::from_secs(60))),
+    ];
+    for look in looks {
+        let turn = Arc::new(AtomicUsize::new(0));
+        let players = [0, 1].map(|me| {
+            let (turn, look) = (turn.clone(), look.clone());
+            gort::go(move || {
+                for round in 0..5 {
+                    while turn.load(Acquire) != round * 2 + me {
+                        look();
+                    }
+                    turn.store(round * 2 + me + 1, Release);
                 }
-                turn.store(round * 2 + me + 1, Release);
-            }
-        })
-    });
-    players.into_iter().for_each(|player| player.join().unwrap());
-    assert_eq!(turn.load(Acquire), 10);
+            })
+        });
+        players.into_iter().for_each(|player| player.join().unwrap());
+        assert_eq!(turn.load(Acquire), 10);
+    }
+    drop(holds);
 }
 
 /// SC-13. Newcomers are not starved by a hundred pairs that play ping-pong on channels.
@@ -102,21 +120,39 @@ fn a_newcomer_gets_its_turn_among_a_hundred_pairs_on_channels() {
     players.into_iter().for_each(|player| player.join().unwrap());
 }
 
-/// HF-07. Channel form: in a blocking section one may enter another, yield, and use channels.
+/// HF-07. In a blocking section one may enter another, lock a mutex for which another goroutine waits, too, yield, and use channels; afterwards the
+/// goroutine has its processor again.
 #[gort::test(procs = 1)]
-fn channels_work_inside_nested_blocking_sections() {
+fn channels_and_locks_work_inside_nested_blocking_sections() {
+    let mutex = Arc::new(Mutex::new(0));
     for _ in 0..100 {
+        *mutex.lock().unwrap() = 0;
         let (s, r) = bounded(0);
         let (answer, answered) = bounded(1);
         let other = gort::go(move || answer.send(r.recv().unwrap() + r.recv().unwrap()).unwrap());
+        let add = |mutex: &Mutex<usize>| {
+            for round in 0..200 {
+                let mut guard = mutex.lock().unwrap();
+                if round % 10 == 0 {
+                    gort::yield_now();
+                }
+                *guard += 1;
+            }
+        };
+        let theirs = mutex.clone();
+        let also = gort::go(move || add(&theirs));
         gort::blocking(|| {
             gort::blocking(|| s.send(1).unwrap());
+            add(&mutex);
             gort::yield_now();
             s.send(2).unwrap();
         });
         assert_eq!(answered.recv(), Ok(3));
         other.join().unwrap();
+        also.join().unwrap();
+        assert_eq!(*mutex.lock().unwrap(), 400);
         gort::yield_now();
-        assert_eq!(gort::runtime::metrics().blocking, 0);
+        let metrics = gort::runtime::metrics();
+        assert_eq!((metrics.blocking, metrics.running), (0, 1));
     }
 }

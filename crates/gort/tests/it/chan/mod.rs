@@ -5,6 +5,7 @@ mod blocking;
 mod close;
 mod fairness;
 mod fan;
+mod join;
 mod select;
 mod stress;
 mod threads;

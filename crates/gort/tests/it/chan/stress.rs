@@ -1,20 +1,21 @@
-//! Everything at once on a few channels: goroutines and threads that send and receive in every form, leave, close and panic.
+//! Everything at once on a few channels: goroutines and threads that send and receive in every form, leave, close and panic, are late and are
+//! cancelled.
 //!
 //! Each value is known by a number. Whatever happens to it, it is received at most once and dropped exactly once; one that was sent is
 //! received, or dropped with its channel; and what one sender sends into one channel comes in order, as each receiver sees it.
 //!
 //! One receiver of each channel takes from nothing else, so a sender that waits for one channel always has somebody to wait for.
 
-use crate::support::rounds;
+use crate::support::{Cancellers, Contexts, Dice, rounds};
 use gort::chan::{
-    Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, TryRecvError, TrySendError, bounded, never,
+    Receiver, RecvCtxError, RecvTimeoutError, Select, SendCtxError, SendTimeoutError, Sender, TryRecvError,
+    TrySendError, bounded, never,
 };
 use gort::select;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
-use std::time::Duration;
 
 const CAPACITIES: [usize; 4] = [0, 1, 3, usize::MAX];
 const CHANNELS: usize = CAPACITIES.len();
@@ -41,22 +42,6 @@ impl Drop for Value {
     }
 }
 
-/// Small and the same in every run, as far as the order of things is.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % sides
-    }
-
-    fn micros(&mut self) -> Duration {
-        Duration::from_micros(self.roll(200) as u64)
-    }
-}
-
 fn panicking() -> Value {
     resume_unwind(Box::new("a value that panics"))
 }
@@ -70,6 +55,7 @@ struct Troubles {
 
 struct Party {
     dice: Dice,
+    contexts: Contexts,
     ledger: Arc<Ledger>,
     senders: Vec<Sender<Value>>,
     receivers: Vec<Receiver<Value>>,
@@ -101,7 +87,7 @@ impl Party {
         let (to_a, to_b) = (self.senders[a].clone(), self.senders[b].clone());
         let mut value = Some(value);
         let back = |value| (value, true);
-        match self.dice.roll(9) {
+        match self.dice.roll(11) {
             0 | 1 => to_a.send(self.made_for(&mut value, a)).map_err(|error| back(error.into_inner())),
             2 => to_a.try_send(self.made_for(&mut value, a)).map_err(|error| {
                 let is_for_good = matches!(error, TrySendError::Disconnected(_));
@@ -140,6 +126,22 @@ impl Party {
                     }
                 }));
                 attempt.unwrap_or_else(|_| Err((value.expect("nothing was sent"), false)))
+            }
+            8 => {
+                let ctx = self.contexts.brief(&mut self.dice);
+                to_a.send_ctx(self.made_for(&mut value, a), &ctx).map_err(|error| {
+                    let is_for_good = matches!(error, SendCtxError::Disconnected(_));
+                    (error.into_inner(), is_for_good)
+                })
+            }
+            // The end of a context beside the others.
+            9 => {
+                let ctx = self.contexts.brief(&mut self.dice);
+                select! {
+                    send(to_a, self.made_for(&mut value, a)) -> sent => sent.map_err(|error| back(error.into_inner())),
+                    recv(ctx.done()) -> _ => Err((value.expect("nothing was sent"), false)),
+                    send(to_b, self.made_for(&mut value, b)) -> sent => sent.map_err(|error| back(error.into_inner())),
+                }
             }
             _ => {
                 let senders = self.senders.clone();
@@ -182,7 +184,7 @@ impl Party {
         let receiver = self.receivers[channel].clone();
         self.receivers.clear();
         while !self.leaves() {
-            let received = match self.dice.roll(4) {
+            let received = match self.dice.roll(5) {
                 0 => receiver.recv().ok(),
                 1 => match receiver.try_recv() {
                     Err(TryRecvError::Empty) => continue,
@@ -190,6 +192,10 @@ impl Party {
                 },
                 2 => match receiver.recv_timeout(self.dice.micros()) {
                     Err(RecvTimeoutError::Timeout) => continue,
+                    other => other.ok(),
+                },
+                3 => match receiver.recv_ctx(&self.contexts.brief(&mut self.dice)) {
+                    Err(RecvCtxError::Ended(_)) => continue,
                     other => other.ok(),
                 },
                 _ => receiver.iter().next(),
@@ -204,7 +210,7 @@ impl Party {
         let mut open = CHANNELS;
         while open > 0 && !self.leaves() {
             let patience = self.dice.micros();
-            let (channel, received) = match self.dice.roll(4) {
+            let (channel, received) = match self.dice.roll(5) {
                 0 => select! {
                     recv(receivers[0]) -> received => (0, received),
                     recv(receivers[1]) -> received => (1, received),
@@ -217,6 +223,15 @@ impl Party {
                     default(patience) => continue,
                 },
                 2 => {
+                    let ctx = self.contexts.brief(&mut self.dice);
+                    select! {
+                        recv(receivers[0]) -> received => (0, received),
+                        recv(ctx.done()) -> _ => continue,
+                        recv(receivers[2]) -> received => (2, received),
+                        recv(receivers[1]) -> received => (1, received),
+                    }
+                }
+                3 => {
                     let mut select = Select::new();
                     for r in &receivers {
                         select.recv(r);
@@ -254,8 +269,10 @@ fn run(troubles: Troubles) {
     let numbers = || (0..SENDERS * each).map(|_| AtomicU8::new(0)).collect();
     let ledger = Arc::new(Ledger { each, received: numbers(), dropped: numbers(), given_back: AtomicUsize::new(0) });
     let (senders, receivers): (Vec<_>, Vec<_>) = CAPACITIES.into_iter().map(bounded).unzip();
+    let cancellers = Cancellers::start();
     let party = |number: usize, sends: bool, receives: bool| Party {
-        dice: Dice(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1) << 20),
+        dice: Dice::of(number),
+        contexts: cancellers.contexts(),
         ledger: ledger.clone(),
         senders: if sends { senders.clone() } else { Vec::new() },
         receivers: if receives { receivers.clone() } else { Vec::new() },
@@ -292,6 +309,7 @@ fn run(troubles: Troubles) {
     drop((senders, receivers));
     goroutines.into_iter().for_each(|goroutine| goroutine.join().unwrap());
     gort::blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap()));
+    cancellers.stop();
 
     assert!(ledger.dropped.iter().all(|times| times.load(Relaxed) == 1), "dropped once, whatever happened");
     let received = ledger.received.iter().filter(|times| times.load(Relaxed) == 1).count();

@@ -99,6 +99,7 @@ fn timers_that_lose_leave_nothing_behind() {
     turn(count / 10);
     let before = resident_pages();
     turn(count);
+    assert_eq!(gort::__private::pending_timers(), 0, "a timer that has lost is still to come up");
     let grown = resident_pages().saturating_sub(before);
     // An entry of the timers' heap has 16 bytes at least: two for each round would be 390 pages in a debug build.
     assert!(grown < 200, "{grown} pages");

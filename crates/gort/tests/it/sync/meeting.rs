@@ -109,6 +109,36 @@ fn a_wait_group_serves_both_kinds() {
     assert!(group.wait_timeout(Duration::ZERO));
 }
 
+/// SY-07 for wait groups: 1e5 hand-overs round a ring of goroutines and threads, each of whom waits for a group of its own.
+#[gort::test(procs = [1, 2, 4], timeout = 120)]
+fn wait_groups_hand_the_turn_round() {
+    const PARTIES: usize = 4;
+    let turns = rounds(100_000) / PARTIES;
+    let shared = Arc::new(([const { AtomicUsize::new(0) }; PARTIES], [(); PARTIES].map(|()| WaitGroup::new())));
+    shared.1.iter().for_each(|group| group.add(1));
+    let theirs = shared.clone();
+    let ring = gort::go(move || {
+        mixed(PARTIES, move |index| {
+            let (counts, groups) = (&theirs.0, &theirs.1);
+            for turn in 0..turns {
+                if turn % 2 == 0 {
+                    groups[index].wait();
+                } else {
+                    while !groups[index].wait_timeout(Duration::from_micros(50)) {}
+                }
+                // Relaxed: the groups must have ordered it.
+                assert_eq!(counts[(index + PARTIES - 1) % PARTIES].load(Relaxed), turn + usize::from(index > 0));
+                counts[index].store(turn + 1, Relaxed);
+                groups[index].add(1);
+                groups[(index + 1) % PARTIES].done();
+            }
+        });
+    });
+    shared.1[0].done();
+    ring.join().unwrap();
+    assert!(shared.0.iter().all(|count| count.load(Relaxed) == turns));
+}
+
 /// SY-09. A notification before the wait is remembered, once.
 #[gort::test(procs = [1, 2, 4])]
 fn notify_one_before_the_wait_is_remembered_once() {

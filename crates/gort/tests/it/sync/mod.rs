@@ -8,6 +8,7 @@ mod once;
 mod pool;
 mod rwlock;
 mod semaphore;
+mod stress;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -14,7 +14,7 @@ const READER: &str = "sync.RWMutex.RLock";
 /// SY-03, first part. Any number of readers hold it at once.
 #[gort::test(procs = [1, 4])]
 fn readers_hold_it_together() {
-    for count in [1, 3, 10] {
+    for count in 1..=10 {
         let lock = Arc::new(RwLock::new(()));
         let inside = Arc::new(AtomicUsize::new(0));
         let readers: Vec<_> = (0..count)
@@ -39,7 +39,7 @@ fn readers_hold_it_together() {
 #[gort::test(procs = [1, 4, 10], timeout = 120)]
 fn readers_and_writers_exclude_each_other() {
     let each = rounds(1000);
-    for readers in [1, 3, 10] {
+    for readers in 1..=10 {
         let lock = Arc::new(RwLock::new(()));
         let activity = Arc::new(AtomicUsize::new(0));
         let goroutines: Vec<_> = (0..readers + 2)
