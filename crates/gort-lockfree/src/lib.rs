@@ -6,6 +6,7 @@
 //! | [`order`] | in which order a thief asks its victims |
 //! | [`spinning`] | idle Ps and spinning Ms: who wakes whom |
 //! | [`owner`] | who owns a P: biased towards the M that runs on it |
+//! | [`inbox`] | what one M alone may run: who wakes it |
 //! | [`claim`] | one waiter, several things that may end its wait: which one does |
 //! | [`wait_list`] | a queue of waiters that may leave |
 //! | [`select`] | one waiter in several queues |
@@ -35,6 +36,7 @@ pub mod count;
 pub mod crowd;
 pub mod fd_mutex;
 pub mod gate;
+pub mod inbox;
 #[cfg(test)]
 mod model;
 mod mutate;

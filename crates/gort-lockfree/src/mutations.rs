@@ -72,4 +72,9 @@ pub(crate) const MUTATIONS: &[(&str, &str)] = &[
     ),
     ("spinning_cancel_blind", "spinning::model::a_wake_given_back_does_not_strand_those_who_relied_on_it"),
     ("spinning_last_unnoticed", "spinning::model::the_last_spinner_that_finds_other_work_sees_to_the_next"),
+    ("inbox_push_relaxed", "inbox::model::what_comes_while_the_m_takes_is_whole_and_in_order"),
+    ("inbox_take_relaxed", "inbox::model::what_comes_while_the_m_takes_is_whole_and_in_order"),
+    ("inbox_push_without_cas", "inbox::model::of_two_pushers_one_wakes_and_the_m_finds_both"),
+    ("inbox_push_silent", "inbox::model::an_m_to_which_something_has_come_gets_a_p"),
+    ("inbox_sleep_blind", "inbox::model::what_comes_while_the_m_goes_to_sleep_is_seen_by_one_of_both"),
 ];
