@@ -5,6 +5,7 @@ use super::{NEVER, TimerCell, TimerWord};
 use crate::g::{G, GList};
 use crate::netpoll::{Desc, Side};
 use crate::prim::lock::Lock;
+use crate::stack::switch::prefetch;
 use gort_lockfree::timer_word::Fired;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -44,6 +45,13 @@ impl Target {
         Self(word)
     }
 
+    /// Fetches the lines that [`TimerWord::fire`] and [`Target::kick`] will touch.
+    fn prefetch(self) {
+        let record = self.0 & !Self::TAGS;
+        prefetch(record);
+        prefetch(record + 64);
+    }
+
     fn word(self) -> &'static TimerWord {
         // SAFETY: a target is only made from a record's address, and records are never freed.
         unsafe {
@@ -77,6 +85,8 @@ impl Target {
 
 /// Stale entries are swept when a heap has grown to twice what the last sweep left, and not below this.
 const SWEEP_FLOOR: usize = 1024;
+/// Entries that are taken out at once.
+const BATCH: usize = 16;
 
 struct Inner {
     heap: Heap,
@@ -121,13 +131,26 @@ impl TimerSet {
             return;
         }
         let mut inner = self.inner.lock();
-        while let Some(entry) = inner.heap.first().filter(|entry| entry.when_ns <= now_ns) {
-            inner.heap.pop();
-            let target = Target(entry.target);
-            match target.word().fire(entry.when_ns, now_ns) {
-                Fired::Stale | Fired::Idle => {}
-                Fired::Rearm(when_ns) => inner.heap.push(Entry { when_ns, target: entry.target }),
-                Fired::Expired => target.kick(now_ns, ready),
+        // Some at a time, so that the records come into the cache together.
+        let mut due = [Entry::EMPTY; BATCH];
+        loop {
+            let mut count = 0;
+            while count < BATCH && inner.heap.first().is_some_and(|entry| entry.when_ns <= now_ns) {
+                let Some(entry) = inner.heap.pop() else { break };
+                Target(entry.target).prefetch();
+                due[count] = entry;
+                count += 1;
+            }
+            for entry in &due[..count] {
+                let target = Target(entry.target);
+                match target.word().fire(entry.when_ns, now_ns) {
+                    Fired::Stale | Fired::Idle => {}
+                    Fired::Rearm(when_ns) => inner.heap.push(Entry { when_ns, target: entry.target }),
+                    Fired::Expired => target.kick(now_ns, ready),
+                }
+            }
+            if count < BATCH {
+                break;
             }
         }
         self.publish(&inner);
