@@ -18,7 +18,8 @@
 //! debug builds the lock knows its owner's thread and reports taking it twice, which is how parking with it usually ends.
 //!
 //! Source: Drepper, "Futexes are tricky", mutex 3; Go `runtime/lock_futex.go`.
-//! Rejected: a ticket lock (fair, but a holder that the kernel has descheduled stops everyone behind it).
+//! Rejected: a ticket lock (fair, but a holder that the kernel has descheduled stops everyone behind it); a look after each pause (a channel that
+//! two Ps used cost 100 ns per message instead of 39).
 
 use crate::sys::futex;
 use gort_lockfree::crowd::Guarded;
@@ -37,8 +38,9 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// Looks at the word this often before sleeping: about as long as the longest critical section should last.
-const SPINS: u32 = 100;
+/// The longest pause between two looks at the word before sleeping. Each is twice the one before: every look takes the word's cache line from the
+/// holder, who works in the same line and lets go all the later. All together they last about as long as a wake-up costs.
+const MOST_PAUSES: u32 = 64;
 
 /// A value that one thread at a time may use.
 pub(crate) struct Lock<T: ?Sized> {
@@ -94,7 +96,12 @@ impl<T: ?Sized> Lock<T> {
         if self.owner.load(Relaxed) == crate::sys::thread::gettid() {
             panic!("a runtime lock is taken twice by one thread (parked or called back with it held?)");
         }
-        for _ in 0..SPINS {
+        let mut pauses = 1;
+        while pauses <= MOST_PAUSES {
+            for _ in 0..pauses {
+                std::hint::spin_loop();
+            }
+            pauses *= 2;
             // Relaxed: only a hint when to try; the exchange below acquires.
             match self.word.load(Relaxed) {
                 // Acquire: pairs with the Release in `Guard::drop`. Relaxed on failure: try again.
@@ -102,7 +109,7 @@ impl<T: ?Sized> Lock<T> {
                     return;
                 }
                 CONTENDED => break,
-                _ => std::hint::spin_loop(),
+                _ => {}
             }
         }
         // Acquire: pairs with the Release in `Guard::drop`.
