@@ -34,6 +34,7 @@ mod enlist;
 mod error;
 mod flavor;
 mod iter;
+mod look;
 mod receiver;
 mod select_macro;
 mod sender;
@@ -53,6 +54,7 @@ pub use sender::Sender;
 #[doc(hidden)]
 pub mod __private {
     pub use super::arm::{Arm, Limit, Manner, RecvArm, SendArm, select};
+    pub use super::look::is_hopeless;
 }
 
 use self::core::Chan;
