@@ -174,7 +174,7 @@ impl Claim {
     }
 
     /// Waits until somebody has ended the wait, or the party is late: `None`, and nobody will end it any more.
-    #[inline]
+    #[inline(always)]
     pub fn wait(&self, party: &impl Party) -> Option<End> {
         let mut has_slept = false;
         loop {

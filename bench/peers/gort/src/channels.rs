@@ -1,6 +1,6 @@
 //! Channels and `select!`.
 
-use gort::chan::{Receiver, Sender, bounded};
+use gort::chan::{Sender, bounded};
 use gort_bench_wire::check::{Tally, expect};
 use gort_bench_wire::timing::{median, repeat};
 use gort_bench_wire::{Call, Outcome};
@@ -121,18 +121,17 @@ pub fn select2(call: &Call) -> Result<Outcome> {
 pub fn select_default(call: &Call) -> Result<Outcome> {
     let (count, repeats) = (call.number::<u64>("count")?, call.number::<usize>("repeats")?);
     let (send, receive) = bounded::<u64>(1);
+    let look = || {
+        gort::select! {
+            recv(receive) -> n => n.ok(),
+            default => None,
+        }
+    };
     let times = repeat(repeats + 1, || -> Result<()> {
-        let nothing = (0..count).filter(|_| look(&receive).is_none()).count();
+        let nothing = (0..count).filter(|_| look().is_none()).count();
         Ok(expect("looks that found nothing", nothing as u64, count)?)
     })?;
     send.send(7)?;
-    expect("the value that is there", look(&receive).unwrap_or(0), 7)?;
+    expect("the value that is there", look().unwrap_or(0), 7)?;
     Ok(Outcome::new().with("ns", median(&times[1..]) / count as f64))
-}
-
-fn look(receive: &Receiver<u64>) -> Option<u64> {
-    gort::select! {
-        recv(receive) -> n => n.ok(),
-        default => None,
-    }
 }

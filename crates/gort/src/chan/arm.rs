@@ -7,9 +7,7 @@
 //! A receiving arm that wins has its value. A sending arm that wins has a turn (see `core`): the value's expression is evaluated after that, so
 //! what a losing arm would have sent has not been touched.
 //!
-//! **None can go on** is said only of a moment at which none could. A value may move from a channel that has not been looked at yet to one that
-//! has; so each channel counts its changes, and as long as there were any in between, all are looked at again. The counts only grow, hence
-//! equal sums are equal counts.
+//! **None can go on** is said only of a moment at which none could: see `look`. The counts of changes only grow, hence equal sums are equal counts.
 //!
 //! Source: Go `select.go` for the order, crossbeam-channel `select.rs` for standing in one queue after the other.
 
@@ -17,6 +15,7 @@ use super::core::{FOR_EVER, Fail, NOT_AT_ALL, Turn};
 use super::enlist::ArmEnd;
 use super::error::{RecvError, SendError};
 use super::flavor::Flavor;
+use super::look::Look;
 use super::{Receiver, Sender};
 use crate::context::Bound;
 use crate::g::{G, WaitReason, Waiter, Want};
@@ -30,6 +29,8 @@ use gort_lockfree::select as walk;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
 /// One operation of a `select!`. Sealed: only the types here have it.
@@ -39,9 +40,9 @@ pub trait Arm {
     #[doc(hidden)]
     fn attempt(&self, caller: Caller) -> bool;
 
-    /// False if it could not go on at once: a glance, without a lock.
+    /// Whether it may go on at once: a glance, without a lock.
     #[doc(hidden)]
-    fn is_worth_an_attempt(&self) -> bool;
+    fn look(&self) -> Look;
 
     /// True if it could go on at once.
     #[doc(hidden)]
@@ -74,10 +75,6 @@ pub trait Arm {
     /// When it can go on without anybody's doing.
     #[doc(hidden)]
     fn due_ns(&self) -> u64;
-
-    /// Another number than before if it may have been able to go on meanwhile.
-    #[doc(hidden)]
-    fn changes(&self) -> u32;
 }
 
 /// A node that is written when its arm enlists: most arms of a `select!` with `default` never do.
@@ -175,12 +172,12 @@ impl<T> Arm for RecvArm<'_, T> {
         true
     }
 
-    #[inline]
-    fn is_worth_an_attempt(&self) -> bool {
+    #[inline(always)]
+    fn look(&self) -> Look {
         match &self.receiver.flavor {
-            Flavor::Chan(chan) => chan.seems_readable(),
-            Flavor::Never => false,
-            _ => true,
+            Flavor::Chan(chan) => chan.look_for_value(),
+            Flavor::Never => Look::NEVER,
+            _ => Look::PERHAPS,
         }
     }
 
@@ -226,13 +223,6 @@ impl<T> Arm for RecvArm<'_, T> {
 
     fn due_ns(&self) -> u64 {
         self.receiver.flavor.due_ns()
-    }
-
-    fn changes(&self) -> u32 {
-        match &self.receiver.flavor {
-            Flavor::Chan(chan) => chan.changes(),
-            _ => 0,
-        }
     }
 }
 
@@ -290,9 +280,9 @@ impl<T> Arm for SendArm<'_, T> {
         true
     }
 
-    #[inline]
-    fn is_worth_an_attempt(&self) -> bool {
-        self.sender.chan.seems_writable()
+    #[inline(always)]
+    fn look(&self) -> Look {
+        self.sender.chan.look_for_room()
     }
 
     fn is_ready(&self) -> bool {
@@ -324,10 +314,6 @@ impl<T> Arm for SendArm<'_, T> {
 
     fn due_ns(&self) -> u64 {
         NEVER
-    }
-
-    fn changes(&self) -> u32 {
-        self.sender.chan.changes()
     }
 }
 
@@ -380,14 +366,7 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
     let until_ns = limit.until_ns();
     // One arm alone is looked at in one moment anyway.
     let changes =
-        || if arms.len() < 2 { 0 } else { arms.iter().fold(0, |sum: u32, arm| sum.wrapping_add(arm.changes())) };
-    if until_ns == NOT_AT_ALL {
-        // What a loop with `default` finds most of the time.
-        let before = changes();
-        if arms.iter().all(|arm| !arm.is_worth_an_attempt()) && changes() == before {
-            return None;
-        }
-    }
+        || if arms.len() < 2 { 0 } else { arms.iter().fold(0, |sum: u32, arm| sum.wrapping_add(arm.look().changes())) };
     let order = Order::new(arms.len(), manner.biased, caller.me);
     let order = order.as_slice();
     loop {
@@ -399,6 +378,8 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
             }
         }
         if until_ns == NOT_AT_ALL || until_ns != FOR_EVER && clock::now_ns() >= until_ns {
+            // Acquire: as in `is_hopeless`.
+            fence(Acquire);
             if changes() == before {
                 return None;
             }

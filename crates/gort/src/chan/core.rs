@@ -25,8 +25,8 @@
 //! **Closed** is entered once: by `close`, by the last sender, by the last receiver. It ends every wait. Values in the ring stay for
 //! receivers, and are dropped when the last of those has gone; none is dropped with the lock held, since a destructor may do anything.
 //!
-//! **The hint** says without the lock that there is nothing to be had: written under the lock before the call that made it true returns, so
-//! whoever knows of that call sees it.
+//! **The hint** says without the lock that there is nothing to be had (`look`): written under the lock before the call that made it true returns,
+//! so whoever knows of that call sees it. It counts its changes; an operation that failed has left the hint saying so.
 //!
 //! Nobody is readied under the lock: to ready is a gort call, which may give way.
 //!
@@ -43,7 +43,7 @@ use gort_lockfree::claim::Claim;
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// The value was handed over.
@@ -56,11 +56,11 @@ pub(super) const TURN: u8 = 2;
 pub(super) const ABANDONED: u8 = 3;
 
 /// A receive may find something.
-const READABLE: u32 = 1;
+pub(super) const READABLE: u32 = 1;
 /// A send may find room or a receiver.
-const WRITABLE: u32 = 2;
+pub(super) const WRITABLE: u32 = 2;
 /// Counts the changes of those two.
-const CHANGE: u32 = 4;
+pub(super) const CHANGE: u32 = 4;
 
 /// A wait without end, as a deadline.
 pub(super) const FOR_EVER: u64 = NEVER;
@@ -78,7 +78,7 @@ pub(super) enum Fail {
 /// See the module.
 pub(super) struct Chan<T> {
     pub(super) inner: Lock<Inner<T>>,
-    hint: AtomicU32,
+    pub(super) hint: AtomicU32,
     pub(super) capacity: usize,
     senders: AtomicUsize,
     receivers: AtomicUsize,
@@ -151,36 +151,9 @@ impl<T> Chan<T> {
         let hint = u32::from(readable) * READABLE + u32::from(writable) * WRITABLE;
         if hint != inner.hint & (CHANGE - 1) {
             inner.hint = (inner.hint & !(CHANGE - 1)).wrapping_add(CHANGE) | hint;
-            // Release: pairs with the Acquire in `hint`.
+            // Release: pairs with the Acquire in `look`.
             self.hint.store(inner.hint, Release);
         }
-    }
-
-    /// What may be possible.
-    #[inline]
-    fn hint(&self) -> u32 {
-        // Acquire: pairs with the Release in `publish`. Whoever sees here what somebody did sees in the other channels of its `select!` what
-        // that party had done there before. Whoever knows of a call has synchronised with it anyway.
-        self.hint.load(Acquire)
-    }
-
-    /// How often what may be possible has changed. An operation that failed has left the hint saying so; as long as this number stays, it would
-    /// fail again.
-    #[inline]
-    pub(super) fn changes(&self) -> u32 {
-        self.hint() / CHANGE
-    }
-
-    /// False: a receive finds nothing now.
-    #[inline(always)]
-    pub(super) fn seems_readable(&self) -> bool {
-        self.hint() & READABLE != 0
-    }
-
-    /// False: a send finds neither room nor a receiver now.
-    #[inline(always)]
-    pub(super) fn seems_writable(&self) -> bool {
-        self.hint() & WRITABLE != 0
     }
 
     /// Sends `value`, waiting until `until_ns`.

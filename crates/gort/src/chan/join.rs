@@ -9,6 +9,7 @@
 //! a channel on which nothing ever comes.
 
 use super::arm::Arm;
+use super::look::Look;
 use crate::spawn::join::Share;
 use crate::timer::NEVER;
 use crate::wait::Caller;
@@ -62,8 +63,8 @@ impl<T> Arm for JoinArm<'_, T> {
         self.share.is_ready()
     }
 
-    fn is_worth_an_attempt(&self) -> bool {
-        self.share.is_ready()
+    fn look(&self) -> Look {
+        if self.share.is_ready() { Look::COME } else { Look::NEVER }
     }
 
     fn is_ready(&self) -> bool {
@@ -93,10 +94,6 @@ impl<T> Arm for JoinArm<'_, T> {
 
     fn due_ns(&self) -> u64 {
         NEVER
-    }
-
-    fn changes(&self) -> u32 {
-        u32::from(self.share.is_ready())
     }
 }
 

@@ -35,6 +35,7 @@ mod error;
 mod flavor;
 mod iter;
 mod join;
+mod look;
 mod receiver;
 mod room;
 mod select_macro;
@@ -56,6 +57,7 @@ pub use sender::Sender;
 pub mod __private {
     pub use super::arm::{Arm, Limit, Manner, RecvArm, SendArm, select};
     pub use super::join::JoinArm;
+    pub use super::look::is_hopeless;
 }
 
 use self::core::Chan;

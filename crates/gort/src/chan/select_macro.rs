@@ -246,11 +246,16 @@ macro_rules! __select {
         match ($($crate::__select!(@operand $kind $operands),)*) {
             ($($name,)*) => {
                 $($crate::__select!(@arm $kind $name);)*
-                let chosen = $crate::chan::__private::select(
-                    &[$(&$name as &dyn $crate::chan::__private::Arm),*],
-                    $limit,
-                    $crate::chan::__private::Manner { biased: $biased, news: false },
-                );
+                let limit = $limit;
+                let chosen = if $crate::chan::__private::is_hopeless(&limit, || [$($crate::chan::__private::Arm::look(&$name)),*]) {
+                    ::core::option::Option::None
+                } else {
+                    $crate::chan::__private::select(
+                        &[$(&$name as &dyn $crate::chan::__private::Arm),*],
+                        limit,
+                        $crate::chan::__private::Manner { biased: $biased, news: false },
+                    )
+                };
                 match chosen {
                     $(::core::option::Option::Some($number) => {
                         let done = $crate::__select!(@finish $kind $operands $name);

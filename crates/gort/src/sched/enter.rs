@@ -122,6 +122,13 @@ pub(super) fn has_lost_p(g: &'static G) -> bool {
     m.stay.is_marked() && m.p.get().is_some_and(|p| p.owner.current() != m.lease.get())
 }
 
+/// True if [`begin_call`] would do something: a call that has nothing else to do may leave it out otherwise.
+#[inline(always)]
+pub(crate) fn is_wanted() -> bool {
+    // SAFETY: the current goroutine is the one that runs this.
+    perturb::is_on() || run::current().is_some_and(|g| !g.is_thread() && unsafe { M::of(g) }.stay.is_marked())
+}
+
 #[cold]
 #[inline(never)]
 fn checkpoint_slow(g: &'static G) {

@@ -63,7 +63,7 @@ pub(crate) mod stop;
 mod sysmon;
 mod threadless;
 
-pub(crate) use enter::{begin_call, checkpoint, enter};
+pub(crate) use enter::{begin_call, checkpoint, enter, is_wanted};
 pub(crate) use idle::wake_for_work;
 pub(crate) use m::M;
 pub(crate) use p::{MAX_PROCS, P};
