@@ -126,7 +126,7 @@ pub fn at(when: Instant) -> Receiver<Instant> {
 }
 
 /// A receiver that receives each `period`, the first time one period from now. Messages that nobody takes in time are left out: after a late
-/// one the next is due a period later.
+/// one the next is due a period later. With a period of zero there always is one.
 ///
 /// # Examples
 /// ```

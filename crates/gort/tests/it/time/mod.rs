@@ -3,6 +3,7 @@
 mod accuracy;
 mod after_func;
 mod interval;
+mod past;
 mod stress;
 mod ticker;
 mod timer;

@@ -47,7 +47,7 @@ fn a_slow_reader_gets_no_backlog() {
     assert_eq!(off, 0, "ticks keep their distance from the start");
 }
 
-/// TM-07, a period of zero.
+/// TM-07, a period of zero: refused, but by crossbeam's `tick`, where it means always.
 #[gort::test(procs = [1, 2, 4])]
 fn a_period_of_zero_is_refused_by_name() {
     let message = |f: fn()| *catch_unwind(f).unwrap_err().downcast::<&str>().unwrap();
@@ -56,6 +56,8 @@ fn a_period_of_zero_is_refused_by_name() {
     assert_eq!(reset, "gort::time::Ticker::reset: the period is zero");
     let interval = message(|| drop(gort::time::interval(Duration::ZERO)));
     assert_eq!(interval, "gort::time::interval: the period is zero");
+    let always = gort::chan::tick(Duration::ZERO);
+    assert!((0..3).all(|_| always.try_recv().is_ok()));
 }
 
 /// A period beyond the end of time: no tick, no overflow.
