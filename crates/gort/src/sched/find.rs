@@ -177,7 +177,9 @@ fn run_timers(p: &'static P) {
     {
         super::park::ready_in_scheduler(g, Some(p));
     }
-    take_over(p, &mut ready);
+    take_over(p, &mut ready, CAP - p.queue.ring_len());
+    // What does not fit has waited for its time already: not behind all that the global queue holds.
+    super::park::ready_late(&mut ready);
     if has_fired && p.queue.len() > 1 {
         idle::wake_for_work();
     }
@@ -199,9 +201,10 @@ pub(super) fn expire_idle(now_ns: u64, ready: &mut GList) {
     SCHED.idle_next_ns.fetch_min(next_ns, SeqCst);
 }
 
-/// Queues what a poll or a timer has made ready.
-fn take_over(p: &'static P, ready: &mut GList) {
-    while let Some(g) = ready.pop() {
+/// Queues what a poll or a timer has made ready, up to `most`.
+fn take_over(p: &'static P, ready: &mut GList, most: usize) {
+    for _ in 0..most {
+        let Some(g) = ready.pop() else { return };
         if g.is_thread() {
             super::park::ready(g);
         } else {
@@ -229,7 +232,7 @@ fn poll_briefly(m: &'static M, p: &'static P) -> usize {
     p.counters.polls.add(1);
     let count = ready.len();
     p.counters.events.add(count as u64);
-    take_over(p, &mut ready);
+    take_over(p, &mut ready, usize::MAX);
     wake_for_backlog(m, count);
     count
 }

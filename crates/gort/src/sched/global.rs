@@ -2,12 +2,14 @@
 //!
 //! The global queue takes what has no P of its own: goroutines made ready by plain threads, those whose P was retaken, half of an
 //! overflowing ring. Every P looks at it every 61st run and when its own queue is empty. At its head are those that are *late*: sysmon has seen
-//! to timers and the network for Ps that did not. For them a P looks whenever it looks for anything.
+//! to timers and the network for Ps that did not, or a timer has fired at a P whose ring is full. For them a P looks whenever it looks for
+//! anything.
 
 use super::p::P;
 use super::stop::{Phase, ShuttingDown};
 use super::{M, SCHED};
 use crate::g::{G, GList};
+use gort_lockfree::runq::CAP;
 use std::collections::VecDeque;
 use std::ptr;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
@@ -19,8 +21,8 @@ const BATCH: usize = 128;
 pub(crate) struct Central {
     /// Has room for every record, so that a push never allocates (`g::registry`).
     queue: VecDeque<&'static G>,
-    /// How many of the first are late.
-    late: usize,
+    /// Before all of those. A list, since many may come while many wait.
+    late: GList,
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
@@ -42,7 +44,7 @@ impl Central {
     pub(super) const fn new() -> Self {
         Self {
             queue: VecDeque::new(),
-            late: 0,
+            late: GList::new(),
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
@@ -70,9 +72,7 @@ impl Central {
 
     /// Adds a goroutine that is late, before all that are not.
     pub(super) fn push_late(&mut self, g: &'static G) {
-        debug_assert!(self.queue.len() < self.queue.capacity());
-        self.queue.insert(self.late, g);
-        self.late += 1;
+        self.late.push(g);
         self.publish_len();
     }
 
@@ -88,17 +88,16 @@ impl Central {
     /// # Safety
     /// The caller owns `p`.
     pub(super) unsafe fn take(&mut self, p: &'static P, share: bool) -> Option<&'static G> {
-        let first = self.queue.pop_front()?;
-        if self.late > 0 {
-            self.late -= 1;
-        } else if share {
+        let first = self.pop()?;
+        if share {
             let procs = SCHED.procs.load(Relaxed).max(1);
-            let room = (gort_lockfree::runq::CAP / 2).min(BATCH);
-            for _ in 0..(self.queue.len() / procs).min(room) {
-                let Some(g) = self.queue.pop_front() else { break };
+            let room = (CAP - p.queue.ring_len()).min(BATCH);
+            for _ in 0..(self.len() / procs).min(room) {
+                let Some(g) = self.pop() else { break };
                 // SAFETY: the caller owns the P.
                 if unsafe { p.queue.push(ptr::NonNull::from(g)) }.is_err() {
-                    self.queue.push_front(g);
+                    // A thief has not finished with the places that it has taken from.
+                    self.late.push(g);
                     break;
                 }
             }
@@ -107,10 +106,18 @@ impl Central {
         Some(first)
     }
 
+    fn pop(&mut self) -> Option<&'static G> {
+        self.late.pop().or_else(|| self.queue.pop_front())
+    }
+
+    fn len(&self) -> usize {
+        self.late.len() + self.queue.len()
+    }
+
     fn publish_len(&self) {
         // Release: a reader without the lock uses it as a hint only; the lock orders the queue itself.
-        SCHED.global_len.store(self.queue.len(), Release);
-        SCHED.global_late.store(self.late, Release);
+        SCHED.global_len.store(self.len(), Release);
+        SCHED.global_late.store(self.late.len(), Release);
     }
 
     /// Adds a P that nobody runs.

@@ -21,6 +21,7 @@
 //! descriptor kept open and slots prepared that nobody may need); touching both pages by one `MADV_POPULATE_WRITE` (no gain).
 
 use super::layout::{self, CLASSES, Layout, SlotFooter, footer, guard_bytes, slot_bytes};
+use super::switch::prefetch;
 use crate::prim::lock::Lock;
 use crate::sys::identity::Identity;
 use crate::sys::raw::Errno;
@@ -174,6 +175,8 @@ fn pop(list: &mut usize, class: u8) -> Option<Slot> {
     let slot = Slot { base: *list & !(slot_bytes(class) - 1), class };
     // Relaxed, here and in `push`: the class's lock orders it.
     *list = slot.footer().next.load(Relaxed);
+    // The next one to be taken: by then its footer, and what lies beside it in the block, should be in the cache.
+    prefetch(*list);
     Some(slot)
 }
 
