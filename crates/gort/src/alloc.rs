@@ -22,7 +22,6 @@
 //! Threads that gort does not own pass through to the allocator.
 
 use crate::sched::{self, M};
-use crate::sys::identity::{call_with_thread_pointer, thread_pointer};
 use std::alloc::{GlobalAlloc, Layout};
 use std::fmt;
 use std::ptr;
@@ -156,7 +155,7 @@ fn here() -> Option<&'static M> {
     Some(unsafe { M::of(g) })
 }
 
-/// Calls `f` with the M's own thread pointer, so that an allocator sees the M.
+/// Calls `f` as the M, so that an allocator sees that.
 #[inline(never)]
 fn as_thread<R>(m: &'static M, f: impl FnOnce() -> R) -> R {
     struct Call<F, R> {
@@ -173,15 +172,8 @@ fn as_thread<R>(m: &'static M, f: impl FnOnce() -> R) -> R {
     }
     let mut call = Call { f: Some(f), result: None };
     let function = erased(&call);
-    let identity = &sched::fixed().identity;
-    let (here, below) = (thread_pointer(), m.thread_pointer());
-    // SAFETY: `m` runs the calling goroutine, so its block is this thread's and unused meanwhile; the function neither parks nor unwinds, as
-    // global allocators may do neither. The C allocator's words go along: it may change them on either side.
-    unsafe {
-        identity.return_malloc(here, below);
-        call_with_thread_pointer(below, function, (&raw mut call).cast());
-        identity.lend_malloc(below, here);
-    }
+    // SAFETY: `m` runs the calling goroutine; the function neither parks nor unwinds, as global allocators may do neither.
+    unsafe { m.call(function, (&raw mut call).cast()) };
     match call.result {
         Some(result) => result,
         None => std::process::abort(),

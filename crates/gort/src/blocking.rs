@@ -1,8 +1,13 @@
 //! Marked blocking sections.
 
 use crate::context::{Context, Ended};
-use crate::sched::section::Section;
+use crate::g::{G, WaitReason};
+use crate::host::Call;
+use crate::sched::{self, section::Section};
+use crate::sys::thread;
 use std::panic::{Location, resume_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// Runs `f`, which may block its thread, and says so: if it lasts, other goroutines go on elsewhere.
 ///
@@ -42,6 +47,98 @@ where
     f()
 }
 
+/// As [`blocking`], for an `f` that may run on another thread: so that it never holds up anybody, in [bound mode](crate::runtime::Mode) either.
+///
+/// Where goroutines move between threads this is [`blocking`]. In bound mode those that have begun on the same thread could not go on while `f`
+/// blocks it, so `f` gets a thread of its own, which costs some 50 µs, and the goroutine parks. There `f` is on a plain thread: what waits inside
+/// blocks that thread, and thread-locals are the thread's; the ambient [context](crate::context) goes along. If no thread can be had, `f` runs
+/// in place.
+///
+/// `f` and its result may cross to another thread, hence `Send`; `f` may borrow, since the goroutine waits.
+///
+/// # Panics
+/// If `f` does: the panic goes on in the goroutine.
+///
+/// # Examples
+/// ```
+/// let path = String::from("Cargo.toml");
+/// let text = gort::blocking_send(|| std::fs::read_to_string(&path))?;
+/// # drop(text);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn blocking_send<F, R>(f: F) -> R
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    send_at(Location::caller(), f)
+}
+
+fn send_at<F, R>(site: &'static Location<'static>, f: F) -> R
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    match crate::spawn::me() {
+        Some(g) if sched::fixed().is_bound() => {
+            let context = crate::context::current();
+            elsewhere(g, move || context.run(f), site)
+        }
+        _ => blocking_at(site, f),
+    }
+}
+
+/// Runs `f` on a thread made for it, while `g`, which calls this, is parked.
+fn elsewhere<F, R>(g: &'static G, f: F, site: &'static Location<'static>) -> R
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    struct Errand<F, R> {
+        call: Call<F, R>,
+        g: &'static G,
+        is_done: AtomicBool,
+    }
+    /// As a pointer to an errand, for another thread.
+    struct Sent(*mut ());
+    // SAFETY: what lies behind it is `Send`, by the bounds of `elsewhere`, and the goroutine looks at `is_done` only until that is set.
+    unsafe impl Send for Sent {}
+    impl Sent {
+        /// # Safety
+        /// It points to an `Errand<F, R>` that stays until it is done.
+        unsafe fn run<F: FnOnce() -> R, R>(self) {
+            let errand = self.0.cast::<Errand<F, R>>();
+            // SAFETY: as the caller says; nobody else uses the call meanwhile, and the store below is the last look at the errand.
+            let g = unsafe {
+                Call::<F, R>::run((&raw mut (*errand).call).cast());
+                let g = (*errand).g;
+                // Release: pairs with the Acquire below, the goroutine sees the outcome.
+                (*errand).is_done.store(true, Release);
+                g
+            };
+            // Records are never freed. One that has gone on by itself looks once for nothing.
+            if g.park.kick() {
+                sched::ready(g);
+            }
+        }
+    }
+    let mut errand = Errand { call: Call::new(g, f), g, is_done: AtomicBool::new(false) };
+    let address = &raw mut errand;
+    let (sent, run) = (Sent(address.cast()), Sent::run::<F, R> as unsafe fn(Sent));
+    // SAFETY: the errand lies in this frame, which is not left before it is done.
+    if thread::spawn("gort-blocking", move || unsafe { run(sent) }).is_err() {
+        let f = errand.call.take_back().expect("nobody has run it");
+        return blocking_at(site, f);
+    }
+    // SAFETY: the errand lives; until it is done only this word of it is looked at, through the pointer that the thread has, too.
+    // Acquire: see above.
+    while !unsafe { (*address).is_done.load(Acquire) } {
+        sched::park(g, WaitReason::Blocking, 0, site, |g| g.park.commit_sleep());
+    }
+    errand.call.finish()
+}
+
 /// As [`blocking`], for a caller that waits until `ctx` ends at most.
 ///
 /// A call that is in the kernel, or in a C library, cannot be ended. So `f` runs on a goroutine of its own, and what ends is the wait for it:
@@ -77,7 +174,7 @@ where
     }
     let theirs = ctx.clone();
     let site = Location::caller();
-    let mut section = crate::go(move || theirs.err().is_none().then(|| blocking_at(site, f)));
+    let mut section = crate::go(move || theirs.err().is_none().then(|| send_at(site, f)));
     section.wait_ctx(ctx)?;
     match section.join() {
         Ok(result) => result.ok_or_else(|| ctx.ended()),

@@ -10,7 +10,7 @@
 //! | `GORT_SIGQUIT` | `on`, `off` | `on` |
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
-//! | `GORT_MODE` | `auto`, `migrating` (`bound` is known, and refused at the start) | `auto` |
+//! | `GORT_MODE` | `auto`, `migrating` or `bound` | `auto` |
 //! | `GORT_MEMBARRIER` | `on`, `off` | `on` |
 //! | `GORT_RETAKE` | `on`, `off` | `on` |
 //! | `GORT_TEST_SCALE` | a factor above 0 | 1 |
@@ -207,7 +207,7 @@ static KNOWN: [Variable; 13] = [
     },
     Variable {
         name: "GORT_MODE",
-        expected: "auto or migrating",
+        expected: "auto, migrating or bound",
         apply: |config, text| { config.mode = word(text, &[("auto", Mode::Auto), ("migrating", Mode::Migrating), ("bound", Mode::Bound)])?; Ok(()) },
     },
     Variable {

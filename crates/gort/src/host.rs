@@ -3,7 +3,7 @@
 use crate::g::G;
 use crate::sched::{self, M};
 use crate::spawn::{me, report};
-use crate::stack::host::call_as;
+use crate::stack::host::{call_as, call_on};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -59,32 +59,30 @@ where
     sched::checkpoint(g);
     // SAFETY: `g` is the goroutine that runs this.
     let m = unsafe { M::of(g) };
-    let mut call = Call { g, f: Some(f), outcome: None, spoken: None };
-    let identity = &sched::fixed().identity;
+    let mut call = Call::new(g, f);
+    let argument = (&raw mut call).cast();
     let (here, below) = (g.tp.get(), m.thread_pointer());
     // SAFETY: `m` runs the calling goroutine. So its block is this thread's and unused, and its stack is free below the context that it saved
     // when it switched to us; nobody uses that context before this goroutine leaves, which takes a call of gort from its own block and
     // stack: `run` makes none, and calls inside `f` meet the thread's block, which is no goroutine's. `run` catches every panic. The C
     // allocator's words go along: it may change them on either side.
     unsafe {
-        identity.return_malloc(here, below);
-        let exit = identity.forbid_exit(below);
-        call_as(m.free_stack(), below, Call::<F, T>::run, (&raw mut call).cast());
-        identity.allow_exit(below, exit);
-        identity.lend_malloc(below, here);
-    }
-    match call.outcome {
-        Some(Ok(value)) => value,
-        Some(Err(payload)) => {
-            report::set_spoken(call.spoken);
-            resume_unwind(payload)
+        match &sched::fixed().identity {
+            Some(identity) => {
+                identity.return_malloc(here, below);
+                let exit = identity.forbid_exit(below);
+                call_as(m.free_stack(), below, Call::<F, T>::run, argument);
+                identity.allow_exit(below, exit);
+                identity.lend_malloc(below, here);
+            }
+            None => m.as_itself(|| call_on(m.free_stack(), Call::<F, T>::run, argument)),
         }
-        None => unreachable!("gort::host: the closure was not run"),
     }
+    call.finish()
 }
 
-/// What goes over, and what comes back.
-struct Call<F, T> {
+/// A closure that a thread runs for a goroutine: what goes over, and what comes back.
+pub(crate) struct Call<F, T> {
     g: &'static G,
     f: Option<F>,
     outcome: Option<thread::Result<T>>,
@@ -93,12 +91,33 @@ struct Call<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Call<F, T> {
+    pub(crate) fn new(g: &'static G, f: F) -> Self {
+        Self { g, f: Some(f), outcome: None, spoken: None }
+    }
+
+    /// What the closure has returned, or its panic. Run on the goroutine.
+    pub(crate) fn finish(self) -> T {
+        match self.outcome {
+            Some(Ok(value)) => value,
+            Some(Err(payload)) => {
+                report::set_spoken(self.spoken);
+                resume_unwind(payload)
+            }
+            None => unreachable!("the closure was not run"),
+        }
+    }
+
+    /// The closure, if nobody has run it.
+    pub(crate) fn take_back(self) -> Option<F> {
+        self.f
+    }
+
     /// Runs as the thread. A function of its own, reached only through a pointer: no address of a thread-local that the compiler knows on
     /// one side is used on the other.
     ///
     /// # Safety
     /// `call` is a `Self` that nobody else uses meanwhile.
-    unsafe extern "C" fn run(call: *mut ()) {
+    pub(crate) unsafe extern "C" fn run(call: *mut ()) {
         // SAFETY: as above.
         let call = unsafe { &mut *call.cast::<Self>() };
         let Some(f) = call.f.take() else { return };

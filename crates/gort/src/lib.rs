@@ -62,12 +62,12 @@ pub mod time;
 mod timer;
 mod wait;
 
-pub use blocking::{blocking, blocking_ctx};
+pub use blocking::{blocking, blocking_ctx, blocking_send};
 pub use gort_macros::{main, test};
 pub use host::host;
 pub use spawn::{
-    Builder, Goroutine, GoroutineId, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go, lock_os_thread,
-    park, park_timeout, scope, sleep, unlock_os_thread, yield_now,
+    Builder, Goroutine, GoroutineId, GoroutineLocal, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go,
+    lock_os_thread, park, park_timeout, scope, sleep, unlock_os_thread, yield_now,
 };
 
 /// What the macros expand to. Not for anybody else.

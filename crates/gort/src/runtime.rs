@@ -16,15 +16,17 @@
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
 //! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
-//! | `GORT_MODE` | `auto` or `migrating`, which are the same for now; `bound` is reserved and refused | `auto` |
+//! | `GORT_MODE` | `migrating` or `bound`, see [`Mode`]; `auto`: migrating where it can be had | `auto` |
 //! | `GORT_TEST_TIMEOUT` | time limit of every run of a `#[gort::test]` (`30`, `30s`, `500ms`, `5m`), over what the test says | what the test says, or 30 s |
 //! | `GORT_TEST_SCALE` | factor on the work of gort's own tests | 1 |
 //!
 //! A wrong value is refused by name, with what is expected, and status 2. An unknown `GORT_*` variable is reported on stderr and ignored.
 
+use crate::config;
 use crate::g::{Status, registry};
 use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
 use crate::sys::clock;
+use crate::sys::identity::Identity;
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -34,30 +36,75 @@ use std::time::Instant;
 pub use crate::sched::left::{Left, LeftGoroutine};
 pub use crate::sched::stop::ShuttingDown;
 
-/// How goroutines are tied to threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How goroutines are tied to threads. Decided when the runtime starts, for the life of the process.
+///
+/// `GORT_MODE=migrating` and `bound` choose one; `auto`, the default, takes migrating where it can be had. Where it cannot (no FSGSBASE in
+/// processor and kernel, a C library that is not as expected, valgrind, a sanitizer), the program says so in one line on stderr and goes on bound;
+/// with `GORT_MODE=migrating`, [`Builder::require_migrating`] or `#[gort::main(require = migrating)]` it ends instead. [`bound_because`] has the reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
     /// A goroutine may continue on another thread after each wait; its thread-locals follow it.
+    #[default]
     Migrating,
+    /// A goroutine runs where there is room until it begins, and then stays on the thread on which it has begun. Everything in gort means the same,
+    /// but:
+    ///
+    /// - Thread-locals are the thread's: goroutines on one thread share them, and their destructors run when the thread ends (never, as threads of
+    ///   the runtime do not).
+    /// - A goroutine that blocks its thread without telling gort, in a system call, a std lock or a loop, makes those wait that have begun on the same
+    ///   thread; others go on elsewhere. [`blocking`](crate::blocking) does not change that.
+    /// - A std lock held across a wait of gort's can stop a thread for good: the next goroutine there that wants the lock blocks the only thread that
+    ///   could run its holder. `gort::sync` has locks that park.
+    /// - [`std::thread::panicking`] is true for a goroutine while another one on its thread waits in a destructor during unwinding.
+    /// - [`lock_os_thread`](crate::lock_os_thread) keeps others from beginning on the thread; those that have begun there stay.
+    ///
+    /// `docs/SOUNDNESS.md` has all of it.
+    Bound,
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("migrating")
+        f.write_str(match self {
+            Self::Migrating => "migrating",
+            Self::Bound => "bound",
+        })
     }
 }
 
-/// The mode of this process. Starts the runtime.
+/// The mode of this process. Starts the runtime if it has never run.
 ///
 /// # Examples
 /// ```
-/// assert_eq!(gort::runtime::mode().to_string(), "migrating");
+/// use gort::runtime::{Mode, mode};
+/// match mode() {
+///     Mode::Migrating => println!("goroutines move between threads"),
+///     other => println!("{other}: {}", gort::runtime::bound_because().unwrap_or("")),
+/// }
 /// ```
 #[must_use]
 pub fn mode() -> Mode {
-    start::ensure();
-    Mode::Migrating
+    if bound_because().is_some() { Mode::Bound } else { Mode::Migrating }
+}
+
+/// Why goroutines are bound to their threads; `None` if they are not. Starts the runtime if it has never run.
+///
+/// # Examples
+/// ```
+/// use gort::runtime::{Mode, bound_because, mode};
+/// assert_eq!(bound_because().is_some(), mode() == Mode::Bound);
+/// ```
+#[must_use]
+pub fn bound_because() -> Option<&'static str> {
+    ensure_decided();
+    sched::fixed().bound_because
+}
+
+/// Sees to it that the runtime has run.
+fn ensure_decided() {
+    if !SCHED.fixed.is_set() {
+        start::ensure();
+    }
 }
 
 /// Settings for the runtime, before it starts.
@@ -101,6 +148,30 @@ impl Builder {
     /// Whether a panic in a goroutine ends the process, where its own builder does not say; `GORT_PANIC` wins.
     pub fn abort_on_panic(mut self, abort: bool) -> Self {
         self.wishes.abort_on_panic = Some(abort);
+        self
+    }
+
+    /// How goroutines are tied to threads, as by `GORT_MODE`, which wins over this. Only the first start of a process decides.
+    ///
+    /// # Examples
+    /// ```
+    /// use gort::runtime::{Builder, Mode, bound_because};
+    /// Builder::new().mode(Mode::Bound).start()?;
+    /// assert!(bound_because().is_some());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.wishes.mode = Some(match mode {
+            Mode::Migrating => config::Mode::Migrating,
+            Mode::Bound => config::Mode::Bound,
+        });
+        self
+    }
+
+    /// Goroutines that move between threads, or no program: where they cannot be had the program ends when the runtime starts, with the reason and
+    /// status 2, instead of going on in [`Mode::Bound`].
+    pub fn require_migrating(mut self) -> Self {
+        self.wishes.require_migrating = true;
         self
     }
 
@@ -224,8 +295,12 @@ pub struct Metrics {
     pub forced_moves: u64,
     /// Whether goroutines share their thread's caches of the C allocator.
     pub malloc_shared: bool,
-    /// Bytes of thread-local storage that each goroutine carries.
+    /// Bytes of thread-local storage that each goroutine carries; 0 in bound mode.
     pub thread_local_bytes: u64,
+    /// How goroutines are tied to threads.
+    pub mode: Mode,
+    /// Why they are bound, if they are.
+    pub bound_because: Option<&'static str>,
 }
 
 /// Reads the [`Metrics`]. Walks all goroutines: about 10 ns each. Starts the runtime if it has never run.
@@ -238,10 +313,9 @@ pub struct Metrics {
 /// ```
 #[must_use]
 pub fn metrics() -> Metrics {
-    if !SCHED.fixed.is_set() {
-        start::ensure();
-    }
+    ensure_decided();
     crate::sys::fork::refuse_child();
+    let identity = sched::fixed().identity.as_ref();
     let mut metrics = Metrics {
         goroutines: snapshot::goroutines(),
         threads: snapshot::ms().count() as u64,
@@ -252,8 +326,10 @@ pub fn metrics() -> Metrics {
         retakes: SCHED.retakes.load(Relaxed),
         polls: SCHED.sysmon_polls.load(Relaxed),
         created: SCHED.created_outside.load(Relaxed),
-        malloc_shared: sched::fixed().identity.has_malloc_words(),
-        thread_local_bytes: sched::fixed().identity.thread_local_bytes() as u64,
+        malloc_shared: identity.is_none_or(Identity::has_malloc_words),
+        mode: mode(),
+        bound_because: bound_because(),
+        thread_local_bytes: identity.map_or(0, Identity::thread_local_bytes) as u64,
         ..Metrics::default()
     };
     metrics.goroutines_peak = SCHED.goroutines_peak.fetch_max(metrics.goroutines, Relaxed).max(metrics.goroutines);

@@ -38,6 +38,9 @@ pub fn main<T: Termination + 'static>(options: Options, body: fn() -> T) -> Exit
     if let Some(bytes) = options.stack_size {
         builder = builder.stack_size(bytes);
     }
+    if options.require_migrating {
+        builder = builder.require_migrating();
+    }
     if let Err(error) = builder.start() {
         eprintln!("gort: #[gort::main]: {error}");
         return ExitCode::from(2);

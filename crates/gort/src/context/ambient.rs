@@ -1,8 +1,8 @@
 //! The ambient context: the one that a goroutine, or thread, is in without being told by its caller.
 //!
 //! A thread-local of ours points at a [`Context`] that lies in the frame of the [`Context::run`], or of the goroutine's first function, further
-//! up on the same stack. A goroutine has thread-locals of its own, so nobody else sees it, and the frame outlives every look at it. A look that
-//! finds none costs one load; who has none is in the root.
+//! up on the same stack. A goroutine has thread-locals of its own, or takes this one along (`sched::words`), so nobody else sees it, and the frame
+//! outlives every look at it. A look that finds none costs one load; who has none is in the root.
 //!
 //! Goroutines inherit it when they are spawned (`spawn::task`): the record's extra data carries a copy to their first function. Those that start
 //! by themselves later (`after_func`) do not: they often clean up after the very context that has ended.
@@ -80,6 +80,12 @@ impl Drop for Here<'_> {
     fn drop(&mut self) {
         HERE.set(self.before);
     }
+}
+
+/// Makes `context` the ambient one, for a goroutine that comes or goes: see `sched::words`.
+#[inline]
+pub(crate) fn replace(context: *const Context) -> *const Context {
+    HERE.replace(context)
 }
 
 /// Lets `f` look at the ambient context.

@@ -41,6 +41,21 @@ impl GList {
         self.len += 1;
     }
 
+    /// Adds `g`, which must be in no other list, in front of all others.
+    pub(crate) fn push_front(&mut self, g: &'static G) {
+        g.link.set(self.head);
+        self.head = ptr::from_ref(g).cast_mut();
+        if self.tail.is_null() {
+            self.tail = self.head;
+        }
+        self.len += 1;
+    }
+
+    /// The oldest member, which stays; null if there is none.
+    pub(crate) fn first(&self) -> *const G {
+        self.head
+    }
+
     /// Takes the oldest member.
     pub(crate) fn pop(&mut self) -> Option<&'static G> {
         if self.head.is_null() {

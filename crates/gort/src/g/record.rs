@@ -75,6 +75,9 @@ pub(crate) const PANICKED: u8 = 8;
 /// It could not have a stack before, and tries again (`sched::stackless`).
 pub(crate) const TRIES_AGAIN: u8 = 16;
 
+/// It has begun on its M and runs nowhere else (`sched::bound`).
+pub(crate) const BOUND: u8 = 32;
+
 /// Runs a goroutine's closure, keeps the result, and returns what is to be called after the thread-local destructors.
 pub(crate) type Entry = unsafe fn(&'static G) -> Finish;
 
@@ -111,7 +114,7 @@ pub struct G {
     // Line 0.
     /// Saved stack pointer while the goroutine does not run.
     pub(crate) rsp: Word,
-    /// Thread pointer of the goroutine's own thread block; 0 before the first run.
+    /// Thread pointer of the goroutine's own thread block (in bound mode, the name of its stack); 0 as long as it has none.
     pub(crate) tp: Word,
     /// The M that runs it or ran it last. Opaque here: the scheduler's type lies above.
     pub(crate) m: AtomicPtr<()>,

@@ -28,7 +28,7 @@ pub(crate) enum WaitReason {
     Resize,
     /// The end of everybody else, in `runtime::shutdown`.
     Shutdown,
-    /// A blocking section that was full.
+    /// A blocking section on another thread (`blocking_send`).
     Blocking,
     /// Room in a channel, or a receiver.
     ChanSend,

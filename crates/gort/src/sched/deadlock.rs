@@ -144,8 +144,9 @@ fn look_around(now_ns: u64) -> Picture {
     registry::for_each(|g| match g.status() {
         Status::Free | Status::Done => {}
         Status::Waiting => {
-            use WaitReason::{Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
-            let by_itself = matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize);
+            use WaitReason::{Blocking, Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
+            let by_itself =
+                matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize | Blocking);
             if g.is_thread() {
                 asleep.threads += 1;
                 // An odd number: woken, and on its way.
@@ -178,7 +179,8 @@ fn look_around(now_ns: u64) -> Picture {
     }
     if asleep.without_thread > 0 {
         // Queued goroutines are no sleepers, unless there is no thread left that may take them.
-        if locked < snapshot::ms().count() {
+        let are_closed = fixed().is_bound().then(|| snapshot::ms().filter(|m| m.residents.is_closed()).count());
+        if are_closed.unwrap_or(locked) < snapshot::ms().count() {
             return Picture::Fine;
         }
         asleep.is_for_good = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);

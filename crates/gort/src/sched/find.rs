@@ -11,11 +11,13 @@
 //!
 //! An M that runs dry while another runs does not look at the network before it sleeps. It would find a few events every time and stay awake
 //! for them (docs/decisions/0004).
+//!
+//! In bound mode the own queue is two, the M's and the P's (`bound`), and everything else holds goroutines that have not begun.
 
 use super::idle::Rested;
 use super::p::{FAIRNESS, P, TIMER_TICKS};
-use super::{M, SCHED, fixed, global, idle, locked, perturb, resize, run};
-use crate::g::record::LOCKED;
+use super::{M, SCHED, bound, fixed, global, idle, locked, perturb, resize, run};
+use crate::g::record::{BOUND, LOCKED};
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
 use crate::sys::poller::Timeout;
@@ -44,6 +46,10 @@ const PASSES: u32 = 4;
 pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static G, &'static P)> {
     let mut hint = first;
     loop {
+        if m.residents.is_closed() {
+            put_back_hint(m, hint.take());
+            return Some(bound::find_resident(m));
+        }
         if let Some(own) = m.locked.get() {
             put_back_hint(m, hint.take());
             let p = locked::wait_for_turn(m);
@@ -52,6 +58,7 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
         let Some(p) = m.p.get() else {
             match idle::acquire(m) {
                 Rested::With(g) => hint = g,
+                Rested::ToLeave if bound::must_stay(m) => {}
                 Rested::ToLeave => return None,
             }
             continue;
@@ -61,9 +68,15 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
             resize::give_up(m, p);
             continue;
         }
+        if bound::is_p_claimed() && bound::must_pass_on(m, p) {
+            put_back_hint(m, hint.take());
+            bound::pass_on(m, p);
+            continue;
+        }
         let Some(g) = hint.take().or_else(|| look(m, p)) else {
             match idle::idle(m, p) {
                 Rested::With(g) => hint = g,
+                Rested::ToLeave if bound::must_stay(m) => {}
                 Rested::ToLeave => return None,
             }
             continue;
@@ -119,7 +132,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
         p.tick.set(tick.wrapping_add(1));
     }
     if run::has_timers(p) {
-        run_timers(p);
+        run_timers(m, p);
     }
     // A pair that keeps handing over in the run-next slot hardly moves the tick.
     let is_chain_over = p.is_chain_over();
@@ -147,8 +160,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
             return Some(g);
         }
     }
-    // SAFETY: the M owns the P.
-    if let Some(g) = unsafe { p.pick() } {
+    if let Some(g) = pick(m, p) {
         return Some(g);
     }
     p.counters.dry.add(1);
@@ -161,8 +173,23 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     steal(m, p)
 }
 
+fn pick(m: &'static M, p: &'static P) -> Option<&'static G> {
+    // SAFETY: the M owns the P.
+    unsafe { if fixed().is_bound() { bound::pick(m, p) } else { p.pick() } }
+}
+
+/// Timers and network alone, for an M that looks nowhere else.
+pub(super) fn look_outside(m: &'static M, p: &'static P) {
+    if run::has_timers(p) {
+        run_timers(m, p);
+    }
+    if p.tick.get().is_multiple_of(FAIRNESS) {
+        poll_briefly(m, p);
+    }
+}
+
 /// Fires what is due, of this P and of idle ones.
-fn run_timers(p: &'static P) {
+fn run_timers(m: &'static M, p: &'static P) {
     let now_ns = clock::now_ns();
     let mut ready = GList::new();
     p.timers.expire(now_ns, &mut ready);
@@ -177,7 +204,7 @@ fn run_timers(p: &'static P) {
     {
         super::park::ready_in_scheduler(g, Some(p));
     }
-    take_over(p, &mut ready, CAP - p.queue.ring_len());
+    take_over(m, p, &mut ready, CAP - p.queue.ring_len());
     // What does not fit has waited for its time already: not behind all that the global queue holds.
     super::park::ready_late(&mut ready);
     if has_fired && p.queue.len() > 1 {
@@ -202,13 +229,17 @@ pub(super) fn expire_idle(now_ns: u64, ready: &mut GList) {
 }
 
 /// Queues what a poll or a timer has made ready, up to `most`.
-fn take_over(p: &'static P, ready: &mut GList, most: usize) {
+fn take_over(m: &'static M, p: &'static P, ready: &mut GList, most: usize) {
     for _ in 0..most {
         let Some(g) = ready.pop() else { return };
         if g.is_thread() {
             super::park::ready(g);
+            continue;
+        }
+        g.set_status(Status::Runnable);
+        if g.has(BOUND) {
+            bound::put_back(m, g);
         } else {
-            g.set_status(Status::Runnable);
             // SAFETY: the caller's M owns the P.
             unsafe { p.put_back(g) };
         }
@@ -232,7 +263,7 @@ fn poll_briefly(m: &'static M, p: &'static P) -> usize {
     p.counters.polls.add(1);
     let count = ready.len();
     p.counters.events.add(count as u64);
-    take_over(p, &mut ready, usize::MAX);
+    take_over(m, p, &mut ready, usize::MAX);
     wake_for_backlog(m, count);
     count
 }

@@ -1,10 +1,11 @@
-//! What all Ps share, under one lock: the global queue, the idle Ps, the idle Ms.
+//! What all Ps share, under one lock: the global queue, the idle Ps, the idle Ms, the Ms that claim a P.
 //!
 //! The global queue takes what has no P of its own: goroutines made ready by plain threads, those whose P was retaken, half of an
 //! overflowing ring. Every P looks at it every 61st run and when its own queue is empty. At its head are those that are *late*: sysmon has seen
 //! to timers and the network for Ps that did not, or a timer has fired at a P whose ring is full. For them a P looks whenever it looks for
 //! anything.
 
+use super::m::Rest;
 use super::p::P;
 use super::stop::{Phase, ShuttingDown};
 use super::{M, SCHED};
@@ -26,6 +27,9 @@ pub(crate) struct Central {
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
+    /// Ms that have residents to run and no P, the first and the last of the line. While there is one, no P is idle.
+    claim_first: *const M,
+    claim_last: *const M,
     /// Ms without a thread.
     vacant_ms: *const M,
     /// The truth of what `stop::phase` shows.
@@ -48,6 +52,8 @@ impl Central {
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
+            claim_first: ptr::null(),
+            claim_last: ptr::null(),
             vacant_ms: ptr::null(),
             phase: Phase::New,
             keeper: ptr::null(),
@@ -120,8 +126,59 @@ impl Central {
         SCHED.global_late.store(self.late.len(), Release);
     }
 
-    /// Adds a P that nobody runs.
+    /// Puts a P down that nobody runs: among the idle ones, or `Some` M has claimed one and the caller must hand it over.
+    #[must_use = "the P belongs to the M that claims it"]
+    pub(super) fn lay_down(&mut self, p: &'static P) -> Option<&'static M> {
+        let claimant = self.pop_claim();
+        if claimant.is_none() {
+            self.push_idle_p(p);
+        }
+        claimant
+    }
+
+    /// Adds an M that claims a P. There is no idle one.
+    pub(super) fn push_claim(&mut self, m: &'static M) {
+        debug_assert!(self.idle_ps.is_null() && m.link.get().is_null());
+        m.rest.set(Rest::Claims);
+        // SAFETY: null or an M, and Ms are never freed; the links belong to the lock's holder.
+        match unsafe { self.claim_last.as_ref() } {
+            Some(last) => last.link.set(m),
+            None => self.claim_first = m,
+        }
+        self.claim_last = m;
+        // Relaxed: a hint for running Ms; who gives a P up looks here.
+        SCHED.p_claims.fetch_add(1, Relaxed);
+    }
+
+    /// Takes the M that has claimed a P for longest.
+    pub(super) fn pop_claim(&mut self) -> Option<&'static M> {
+        // SAFETY: as above.
+        let m: &'static M = unsafe { self.claim_first.as_ref()? };
+        self.claim_first = m.link.replace(ptr::null());
+        if self.claim_first.is_null() {
+            self.claim_last = ptr::null();
+        }
+        m.rest.set(Rest::Up);
+        // Relaxed: as above.
+        SCHED.p_claims.fetch_sub(1, Relaxed);
+        Some(m)
+    }
+
+    /// Takes `m`, which rests, in order to give it a P; false if it does not, or claims one already.
+    pub(super) fn take_resting(&mut self, m: &'static M) -> bool {
+        match m.rest.get() {
+            Rest::Idle => self.remove_idle_m(m),
+            Rest::Aside => {
+                m.rest.set(Rest::Up);
+                true
+            }
+            Rest::Up | Rest::Claims => false,
+        }
+    }
+
+    /// Adds a P that nobody runs, and that no M claims.
     pub(super) fn push_idle_p(&mut self, p: &'static P) {
+        debug_assert!(self.claim_first.is_null());
         p.link.set(self.idle_ps);
         self.idle_ps = p;
         self.idle_p_count += 1;
@@ -176,7 +233,7 @@ impl Central {
 
     pub(super) fn push_idle_m(&mut self, m: &'static M) {
         m.link.set(self.idle_ms);
-        m.is_listed.set(true);
+        m.rest.set(Rest::Idle);
         self.idle_ms = m;
     }
 
@@ -200,9 +257,10 @@ impl Central {
 
     /// Takes `m` out of the idle ones; false if somebody was faster.
     pub(super) fn remove_idle_m(&mut self, m: &'static M) -> bool {
-        if !m.is_listed.replace(false) {
+        if m.rest.get() != Rest::Idle {
             return false;
         }
+        m.rest.set(Rest::Up);
         if ptr::eq(self.keeper, m) {
             self.keeper = ptr::null();
             self.keeper_ns = crate::timer::NEVER;
@@ -238,7 +296,7 @@ impl Central {
 
     /// `m` has no thread any more.
     pub(super) fn push_vacant_m(&mut self, m: &'static M) {
-        debug_assert!(!m.is_listed.get());
+        debug_assert!(m.rest.get() == Rest::Up);
         m.link.set(self.vacant_ms);
         self.vacant_ms = m;
         // Relaxed, here and above: whoever decides something by it holds the lock.

@@ -15,8 +15,9 @@
 //! all the same, and does not sleep for good unless everything is covered.
 
 use super::find::{self, POLL_BLOCKED, POLL_NOBODY};
+use super::m::Rest;
 use super::p::P;
-use super::{M, SCHED, fixed};
+use super::{M, SCHED, bound, fixed};
 use crate::alloc::Magazine;
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -38,6 +39,7 @@ pub(super) fn m_by_id(id: u32) -> Option<&'static M> {
 pub(super) fn adopt(m: &'static M, p: &'static P) {
     m.lease.set(p.owner.acquire(m.id));
     m.p.set(Some(p));
+    bound::note_p(m);
     // Relaxed: a hint for `resize` and dumps.
     m.p_seen.store(ptr::from_ref(p).cast_mut(), Relaxed);
     wake_sysmon_if_asleep();
@@ -53,19 +55,21 @@ pub(super) enum Rested {
 
 /// Gives up the P after finding nothing to do, and waits.
 pub(super) fn idle(m: &'static M, p: &'static P) -> Rested {
-    {
+    let claimant = {
         let mut central = SCHED.central.lock();
         // SAFETY: the M owns the P.
         if let Some(g) = unsafe { central.take(p, true) } {
             return Rested::With(Some(g));
         }
-        if p.is_retired() {
+        if p.is_retired() || !bound::may_rest(m) {
             return Rested::With(None);
         }
         release(m, p);
-        central.push_idle_p(p);
+        let claimant = central.lay_down(p);
         register(&mut central, m);
-    }
+        claimant
+    };
+    bound::hand_to(claimant, p);
     rest(m)
 }
 
@@ -73,18 +77,25 @@ pub(super) fn idle(m: &'static M, p: &'static P) -> Rested {
 pub(super) fn acquire(m: &'static M) -> Rested {
     {
         let mut central = SCHED.central.lock();
-        if is_work_anywhere()
+        let may_rest = bound::may_rest(m);
+        if (!may_rest || is_work_anywhere())
             && let Some(p) = central.pop_idle_p()
         {
             drop(central);
             adopt(m, p);
             return Rested::With(None);
         }
-        if central.phase.lets_ms_go() {
+        let ends = central.phase.lets_ms_go();
+        if (ends || !may_rest) && m.spinning.replace(false) {
+            SCHED.spinning.stop_without_work();
+        }
+        if !may_rest || ends && bound::must_stay(m) {
+            // If the runtime stops, the next start has Ps.
+            bound::claim(&mut central, m);
             drop(central);
-            if m.spinning.replace(false) {
-                SCHED.spinning.stop_without_work();
-            }
+            return take_handed(m);
+        }
+        if ends {
             return Rested::ToLeave;
         }
         register(&mut central, m);
@@ -104,10 +115,15 @@ pub(super) fn release(m: &'static M, p: &'static P) {
 }
 
 fn register(central: &mut super::global::Central, m: &'static M) {
+    expect_p(m);
+    central.push_idle_m(m);
+}
+
+/// The M is about to wait in [`take_handed`]. Under the scheduler's lock.
+pub(super) fn expect_p(m: &'static M) {
     // Relaxed: published by the lock.
     m.wake.store(0, Relaxed);
     m.handed_p.store(ptr::null_mut(), Relaxed);
-    central.push_idle_m(m);
 }
 
 /// The M is among the idle ones and has no P: waits until it has one.
@@ -183,6 +199,8 @@ fn rest_in_poller(m: &'static M) -> Option<Rested> {
     SCHED.polling.store(POLL_NOBODY, Release);
     settle(m, settle_ns);
     wake_threads(&mut ready);
+    let count = ready.len();
+    bound::send_home(m, &mut ready);
     let rested = withdraw(m);
     let Some(p) = m.p.get() else {
         // All Ps are busy: one of them will find these. Or nobody, until the next start.
@@ -192,8 +210,7 @@ fn rest_in_poller(m: &'static M) -> Option<Rested> {
         return rested;
     };
     p.counters.polls.add(1);
-    p.counters.events.add(ready.len() as u64);
-    let count = ready.len();
+    p.counters.events.add(count as u64);
     let first = ready.pop();
     while let Some(g) = ready.pop() {
         // SAFETY: the M owns the P.
@@ -224,7 +241,7 @@ fn rest_on_futex(m: &'static M) -> Option<Rested> {
         let mut next_ns = SCHED.timers.next_ns();
         central.for_idle_ps(|p| next_ns = next_ns.min(p.timers.next_ns()));
         // Without an idle P all timers belong to Ms that run. One that has been taken from the list is about to get a P and keeps nothing.
-        if m.is_listed.get() && central.idle_p_count > 0 && next_ns < central.covered_ns() {
+        if m.rest.get() == Rest::Idle && central.idle_p_count > 0 && next_ns < central.covered_ns() {
             central.keeper = m;
             central.keeper_ns = next_ns;
             Some(next_ns)
@@ -263,15 +280,19 @@ fn settle(m: &'static M, settle_ns: u64) {
 }
 
 /// Leaves the idle list: with a P, one handed over or any idle one, or because it was dismissed. `None` if there is no P; the M is then still
-/// registered.
+/// registered. One with residents to run claims a P and waits for it.
 fn withdraw(m: &'static M) -> Option<Rested> {
     let taken = {
         let mut central = SCHED.central.lock();
         if central.remove_idle_m(m) {
             let p = central.pop_idle_p();
-            if p.is_none() {
-                register(&mut central, m);
-                return None;
+            match p {
+                None if bound::is_due(m) => bound::claim(&mut central, m),
+                None => {
+                    register(&mut central, m);
+                    return None;
+                }
+                Some(_) => {}
             }
             p
         } else {
@@ -283,14 +304,20 @@ fn withdraw(m: &'static M) -> Option<Rested> {
         return Some(Rested::With(None));
     }
     // Somebody took us out of the list and is about to say why.
+    Some(take_handed(m))
+}
+
+/// Waits for the P that somebody hands over, or for the word to end.
+pub(super) fn take_handed(m: &'static M) -> Rested {
+    // Acquire: pairs with the Release in `hand`.
     while m.wake.load(Acquire) == 0 {
         futex::wait(&m.wake, 0, None);
     }
-    // SAFETY: an M taken from the list is always handed a P, before `wake`, or null; Ps are never freed.
-    let Some(p) = (unsafe { m.handed_p.load(Relaxed).as_ref() }) else { return Some(Rested::ToLeave) };
+    // SAFETY: an M taken from a list is always handed a P, before `wake`, or null; Ps are never freed.
+    let Some(p) = (unsafe { m.handed_p.load(Relaxed).as_ref() }) else { return Rested::ToLeave };
     adopt(m, p);
     m.spinning.set(m.handed_spinning.load(Relaxed));
-    Some(Rested::With(None))
+    Rested::With(None)
 }
 
 /// Tells every idle M to end. The phase is such that none becomes idle any more.
@@ -302,7 +329,7 @@ pub(super) fn dismiss_all() {
     }
 }
 
-/// Wakes `m`, which was taken from the idle list, with a P, or without one to end.
+/// Wakes `m`, which was taken from a list under the scheduler's lock, with a P, or without one to end.
 pub(super) fn hand(m: &'static M, p: Option<&'static P>, spinning: bool) {
     m.handed_p.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Relaxed);
     m.handed_spinning.store(spinning, Relaxed);
@@ -353,7 +380,7 @@ fn wake_one() {
 /// Finds an M for a P that nobody runs and that has work waiting.
 pub(super) fn handoff(p: &'static P) {
     let mut central = SCHED.central.lock();
-    match central.pop_idle_m() {
+    match central.pop_claim().or_else(|| central.pop_idle_m()) {
         Some(m) => {
             drop(central);
             hand(m, Some(p), false);
@@ -366,25 +393,15 @@ pub(super) fn handoff(p: &'static P) {
     }
 }
 
-/// Gives the P of `m`, which is inside the runtime, to an M that sleeps; false, and nothing has happened, if there is none.
-pub(super) fn give_to_sleeper(m: &'static M, p: &'static P) -> bool {
-    if p.is_retired() {
-        return false;
-    }
-    let Some(sleeper) = SCHED.central.lock().pop_idle_m() else { return false };
-    // What `m` did to the P came before this; from here on it touches nothing of it.
-    release(m, p);
-    hand(sleeper, Some(p), false);
-    true
-}
-
 /// Puts a P that nobody runs among the idle ones, or out of use if it is not wanted any more.
 fn put_down(p: &'static P) {
     {
         let mut central = SCHED.central.lock();
         // Under the lock under which `resize` retires Ps: none slips in behind its back.
         if !p.is_retired() {
-            return central.push_idle_p(p);
+            let claimant = central.lay_down(p);
+            drop(central);
+            return bound::hand_to(claimant, p);
         }
     }
     super::resize::take_out(p);

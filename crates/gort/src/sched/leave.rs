@@ -7,7 +7,8 @@
 //! Who stays:
 //! - an M whose goroutine is in user code, in a call or a loop, and has lost its P. It ends as above when the goroutine comes back to gort;
 //!   after the stop its thread is nobody's to wait for, so it detaches itself;
-//! - an M that a goroutine has locked and that waits for it. The goroutine may go on after the next start, on this very thread.
+//! - an M that a goroutine has locked and that waits for it. The goroutine may go on after the next start, on this very thread;
+//! - an M on which goroutines are bound that have not ended, for the same reason. It waits for a P, which only the next start has (`bound`).
 //!
 //! [`is_over`] tells such Ms from those on their way out by the `Stay`: even is user code, odd the runtime. It is looked at when no P is in use
 //! any more, so an M in user code cannot be one that is about to run something. An M that starts counts as starting until it is odd (`run`); one
@@ -15,7 +16,7 @@
 //! moment: so one that could run gets the time of a slice to come back.
 
 use super::stop::Phase;
-use super::{M, SCHED, resize, snapshot};
+use super::{M, SCHED, bound, resize, snapshot};
 use crate::alloc::Magazine;
 use crate::sys::clock;
 use crate::sys::thread::{self, Thread};
@@ -57,7 +58,7 @@ pub(super) fn is_over(since_ns: u64) -> bool {
         let _central = SCHED.central.lock();
         for m in snapshot::every_m() {
             // Relaxed, both: written under the lock, and before its M gave up its P (`keeps`).
-            if m.is_vacant.load(Relaxed) || m.keeps.load(Relaxed) {
+            if m.is_vacant.load(Relaxed) || m.keeps.load(Relaxed) || bound::stays(m) {
                 continue;
             }
             if !Stay::in_user_code(m.stay.sample()) {

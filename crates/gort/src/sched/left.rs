@@ -1,12 +1,13 @@
 //! What remains after a shutdown, as a value.
 
 use crate::dump;
-use crate::g::record::LOCKED;
+use crate::g::record::{BOUND, LOCKED};
 use crate::g::{G, Status, registry};
 use crate::spawn::GoroutineId;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What [`shutdown`](crate::runtime::shutdown) has left: goroutines that had not ended at the deadline, and the threads that they keep.
 ///
@@ -33,7 +34,7 @@ impl Left {
     /// Every goroutine that has not ended, but those in `exempt`.
     pub(super) fn take(exempt: &[(&'static G, u64)]) -> Self {
         let mut goroutines = Vec::new();
-        let mut threads = 0;
+        let mut threads = Vec::new();
         let now_ms = dump::now_ms();
         registry::for_each(|g| {
             if !is_other(g, exempt) {
@@ -42,10 +43,16 @@ impl Left {
             // Read twice: it may end between the two looks, and then it is none of those left.
             let Some(left) = LeftGoroutine::of(g, now_ms) else { return };
             let is_on_thread = matches!(g.status(), Status::Running | Status::Blocking | Status::Ending);
-            threads += usize::from(is_on_thread || g.has(LOCKED));
+            if is_on_thread || g.has(LOCKED | BOUND) {
+                // Relaxed: a picture.
+                threads.push(g.m.load(Relaxed));
+            }
             goroutines.push(left);
         });
-        Self { goroutines: goroutines.into(), threads }
+        threads.sort_unstable();
+        // Bound goroutines share theirs.
+        threads.dedup();
+        Self { goroutines: goroutines.into(), threads: threads.len() }
     }
 
     /// The same with more threads.
@@ -66,7 +73,8 @@ impl Left {
         &self.goroutines
     }
 
-    /// How many threads of the runtime could not be ended: their goroutines were in a call, in a loop, or have locked them. Nobody waits for them.
+    /// How many threads of the runtime could not be ended: their goroutines were in a call, in a loop, or have
+    /// locked them; in bound mode, had begun on them. Nobody waits for them.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads

@@ -3,13 +3,18 @@
 //! A locked goroutine runs on one M only, and that M runs nothing else: while the goroutine waits, the M hands its P on and sleeps. An M that
 //! finds the goroutine in a queue gives it the P (`hand_over`) and looks for another one itself. Two thread switches for each park: that is the
 //! price of the promise, in Go as here.
+//!
+//! In bound mode a goroutine has its M anyway. The lock then keeps new ones from beginning there (`bound`), and says so once if that comes too late
+//! for others.
 
 use super::p::P;
 use super::{M, SCHED, checkpoint, enter, idle};
 use crate::g::G;
-use crate::g::record::LOCKED;
+use crate::g::record::{BOUND, LOCKED};
 use crate::sys::futex;
+use std::io::{self, Write};
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Locks the calling goroutine to its M; nested calls count.
@@ -22,8 +27,33 @@ pub(crate) fn lock(g: &'static G) {
     if depth == 0 {
         let inside = enter(g);
         g.put(LOCKED, true);
-        inside.m.locked.set(Some(g));
+        let others = match g.has(BOUND) {
+            true => inside.m.residents.close(true),
+            false => {
+                inside.m.locked.set(Some(g));
+                0
+            }
+        };
         inside.leave();
+        if others > 0 {
+            say_shared(g, others);
+        }
+    }
+}
+
+/// Once: the promise can be kept in part only.
+#[cold]
+fn say_shared(g: &'static G, others: u32) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    // Relaxed: only the first counts.
+    if !SAID.swap(true, Relaxed) {
+        let line = format!(
+            "gort: lock_os_thread: goroutine {} shares its thread with {others} others that have begun there, and cannot leave in bound mode; no \
+             more will begin there\n",
+            g.id()
+        );
+        // Nothing can be done about an error of stderr itself.
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 
@@ -45,7 +75,11 @@ pub(crate) fn release(g: &'static G) {
     if g.has(LOCKED) {
         let inside = enter(g);
         g.put(LOCKED, false);
-        inside.m.locked.set(None);
+        if g.has(BOUND) {
+            inside.m.residents.close(false);
+        } else {
+            inside.m.locked.set(None);
+        }
         inside.leave();
     }
 }

@@ -4,9 +4,13 @@
 //! others write to wake it.
 
 use super::counters::Counter;
+use super::fixed;
 use super::p::P;
+use super::residents::Residents;
+use super::words::Words;
 use crate::g::G;
 use crate::netpoll::Batch;
+use crate::sys::identity::{call_with_thread_pointer, thread_pointer};
 use gort_lockfree::owner::{Lease, Stay};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -26,6 +30,19 @@ pub(super) enum Action {
     Park(unsafe fn(*mut (), &'static G) -> bool, *mut ()),
     /// It has ended.
     End,
+}
+
+/// What others know of an M without a P.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It has one, or will have one in a moment, or is stuck in user code.
+    Up,
+    /// It is among the idle ones: whoever has work may give it a P.
+    Idle,
+    /// It sleeps until one of its residents is due: nothing may begin on it.
+    Aside,
+    /// It is among those that claim one.
+    Claims,
 }
 
 /// A machine thread.
@@ -71,19 +88,23 @@ pub(crate) struct M {
     /// The P it runs with, for others to look at.
     pub(super) p_seen: AtomicPtr<P>,
     pub(super) link: Cell<*const M>,
-    /// It is among the idle Ms. As `link`.
-    pub(super) is_listed: Cell<bool>,
+    /// As `link`.
+    pub(super) rest: Cell<Rest>,
     /// It has no thread. Written under the scheduler's lock.
     pub(super) is_vacant: AtomicBool,
     /// The thread that has left and waits to be joined (`leave`). As `link`.
     pub(super) left_thread: Cell<usize>,
-    /// Sleeps until its own goroutine is due: a thread that must stay.
+    /// Sleeps until one of its own goroutines is due: a thread that must stay.
     pub(super) keeps: AtomicBool,
+    /// The goroutines that have begun here and stay, in bound mode.
+    pub(super) residents: Residents,
+    /// Its own words, while they are not the thread's (bound mode).
+    pub(super) words: Cell<Words>,
     /// The allocator's magazine of this thread.
     pub(crate) magazine: UnsafeCell<crate::alloc::Magazine>,
 }
 
-// SAFETY: plain cells are touched by the M's own thread only, but for `link`, `is_listed` and `left_thread`, which belong to the holder of the
+// SAFETY: plain cells are touched by the M's own thread only, but for `link`, `rest` and `left_thread`, which belong to the holder of the
 // scheduler's lock.
 unsafe impl Sync for M {}
 // SAFETY: as above.
@@ -118,10 +139,12 @@ impl M {
             locked_p: AtomicPtr::new(ptr::null_mut()),
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
-            is_listed: Cell::new(false),
+            rest: Cell::new(Rest::Up),
             is_vacant: AtomicBool::new(false),
             left_thread: Cell::new(0),
             keeps: AtomicBool::new(false),
+            residents: Residents::new(),
+            words: Cell::new(Words::NONE),
             magazine: UnsafeCell::new(crate::alloc::Magazine::new()),
         }
     }
@@ -140,6 +163,33 @@ impl M {
     #[inline(always)]
     pub(crate) fn thread_pointer(&self) -> usize {
         self.tp.get()
+    }
+
+    /// Calls `f(argument)` as the M, on the stack of the goroutine that it runs: the M's thread-locals, the M's caches.
+    ///
+    /// # Safety
+    /// Called by that goroutine. `f` neither parks nor unwinds, and may be called with this argument.
+    pub(crate) unsafe fn call(&self, f: unsafe extern "C" fn(*mut ()), argument: *mut ()) {
+        let Some(identity) = &fixed().identity else {
+            // The goroutine has the M's already.
+            // SAFETY: as the caller says.
+            return unsafe { f(argument) };
+        };
+        let (here, below) = (thread_pointer(), self.tp.get());
+        // SAFETY: the M's block is this thread's and unused while the goroutine runs. The C allocator's words go along: `f` may change them on
+        // either side.
+        unsafe {
+            identity.return_malloc(here, below);
+            call_with_thread_pointer(below, f, argument);
+            identity.lend_malloc(below, here);
+        }
+    }
+
+    /// Runs `f` with the M's own words instead of its goroutine's (`words`; bound mode). `f` does not unwind.
+    pub(crate) fn as_itself(&self, f: impl FnOnce()) {
+        let theirs = self.words.replace(Words::NONE).replace();
+        f();
+        self.words.set(theirs.replace());
     }
 
     /// The upper end of what is free of the M's own stack while a goroutine runs on it. 16-aligned.

@@ -28,6 +28,8 @@
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
+//! | `mode` | migrating or bound: which, and why |
+//! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
 //! | `resize` | changing the number of Ps |
 //! | `start` | bringing the runtime up, the first time and again |
 //! | `stop` | shutting it down: the phases, and who waits for whom |
@@ -39,6 +41,7 @@
 //! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's. With no other
 //! lock held.
 
+pub(crate) mod bound;
 pub(crate) mod counters;
 mod deadlock;
 pub(crate) mod enter;
@@ -50,9 +53,11 @@ mod leave;
 pub(crate) mod left;
 pub(crate) mod locked;
 mod m;
+pub(crate) mod mode;
 mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
+mod residents;
 pub(crate) mod resize;
 mod run;
 pub(crate) mod section;
@@ -62,6 +67,7 @@ pub(crate) mod start;
 pub(crate) mod stop;
 mod sysmon;
 mod threadless;
+pub(crate) mod words;
 
 pub(crate) use enter::{begin_call, checkpoint, enter, is_wanted};
 pub(crate) use idle::wake_for_work;
@@ -127,6 +133,8 @@ pub(crate) struct Sched {
     pub(crate) retakes: AtomicU64,
     pub(crate) handoffs: AtomicU64,
     pub(crate) sysmon_polls: AtomicU64,
+    /// Ms that have residents to run and no P (`bound`).
+    pub(crate) p_claims: AtomicU32,
     /// Milliseconds since the start, refreshed by sysmon and by polls: good enough for "since when".
     pub(crate) coarse_ms: AtomicU64,
     /// What each start may set anew. Relaxed everywhere: written before the phase says that the runtime runs.
@@ -139,13 +147,24 @@ pub(crate) struct Sched {
 /// What is known once the runtime has started for the first time, and never changes.
 pub(crate) struct Fixed {
     pub(crate) netpoll: Netpoll,
-    pub(crate) identity: Identity,
+    /// How thread blocks are made. None: goroutines have none, and are bound to the M on which they begin.
+    pub(crate) identity: Option<Identity>,
+    /// Why that is so, if it is.
+    pub(crate) bound_because: Option<&'static str>,
     pub(crate) barrier: Barrier,
     pub(crate) retake: bool,
     pub(crate) deadlock: crate::config::DeadlockPolicy,
     pub(crate) start_ns: u64,
     pub(crate) seed: u64,
     pub(crate) test_timeout: Option<std::time::Duration>,
+}
+
+impl Fixed {
+    /// Goroutines stay on the M on which they begin.
+    #[inline(always)]
+    pub(crate) fn is_bound(&self) -> bool {
+        self.identity.is_none()
+    }
 }
 
 /// The scheduler of the process.
@@ -176,6 +195,7 @@ pub(crate) static SCHED: Sched = Sched {
     retakes: AtomicU64::new(0),
     handoffs: AtomicU64::new(0),
     sysmon_polls: AtomicU64::new(0),
+    p_claims: AtomicU32::new(0),
     coarse_ms: AtomicU64::new(0),
     abort_on_panic: AtomicBool::new(false),
     max_threads: AtomicUsize::new(0),

@@ -123,6 +123,11 @@ impl P {
         self.chain.get() >= CHAIN
     }
 
+    /// The run-next slot has been served once more in a row.
+    pub(super) fn lengthen_chain(&self) {
+        self.chain.set(self.chain.get() + 1);
+    }
+
     /// Something else than the run-next slot has had its turn.
     pub(super) fn reset_chain(&self) {
         self.chain.set(0);

@@ -4,11 +4,11 @@
 
 use super::m::Action;
 use super::{
-    SCHED,
+    SCHED, bound,
     enter::{self, enter},
     global, idle, perturb, run,
 };
-use crate::g::record::THREAD;
+use crate::g::record::{BOUND, THREAD};
 use crate::g::{Alarm, G, GList, Status, WaitReason};
 use crate::sys::{clock, fork, futex};
 use crate::timer::{NEVER, Target};
@@ -105,8 +105,8 @@ fn wake_thread(g: &'static G) {
 /// Lets a goroutine run that some word, list or timer has just released. From a goroutine, a plain thread or an M.
 #[inline]
 pub(crate) fn ready(g: &'static G) {
-    if g.has(THREAD) {
-        return wake_thread(g);
+    if g.has(THREAD | BOUND) {
+        return ready_in_place(g);
     }
     g.set_status(Status::Runnable);
     match run::current() {
@@ -131,6 +131,12 @@ pub(crate) fn ready(g: &'static G) {
     }
 }
 
+/// `ready` for what can go on in one place only: an OS thread, or a goroutine on its M.
+#[cold]
+fn ready_in_place(g: &'static G) {
+    if g.has(THREAD) { wake_thread(g) } else { bound::ready(g) }
+}
+
 /// `ready` for a whole list.
 pub(crate) fn ready_list(list: &mut GList) {
     while let Some(g) = list.pop() {
@@ -142,8 +148,8 @@ pub(crate) fn ready_list(list: &mut GList) {
 pub(super) fn ready_late(list: &mut GList) {
     let mut has_any = false;
     while let Some(g) = list.pop() {
-        if g.has(THREAD) {
-            wake_thread(g);
+        if g.has(THREAD | BOUND) {
+            ready_in_place(g);
         } else {
             g.set_status(Status::Runnable);
             global::push_late(g);
@@ -159,6 +165,9 @@ pub(super) fn ready_late(list: &mut GList) {
 pub(crate) fn ready_in_scheduler(g: &'static G, p: Option<&'static super::P>) {
     if g.has(THREAD) {
         return wake_thread(g);
+    }
+    if g.has(BOUND) {
+        return bound::ready_in_scheduler(g, p);
     }
     g.set_status(Status::Runnable);
     match p {
@@ -182,7 +191,8 @@ pub(crate) fn yield_now(g: &'static G) {
         || tick.is_multiple_of(super::p::TIMER_TICKS) && run::has_timers(p)
         || global::has_work()
         || perturb::is_on()
-        || p.is_retired();
+        || p.is_retired()
+        || g.has(BOUND) && bound::has_others(inside.m);
     if !looks_around && p.queue.is_empty() {
         // Nobody to give way to; the tick still counts, so that the network and the global queue have their turn.
         p.tick.set(tick.wrapping_add(1));

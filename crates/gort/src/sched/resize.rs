@@ -5,7 +5,7 @@
 //! user code. A retired P's goroutines go to the global queue, its timers to the first P, its caches to the common pools. Nothing is stopped.
 
 use super::p::{MAX_PROCS, P};
-use super::{M, SCHED, fixed, idle, stop};
+use super::{M, SCHED, bound, fixed, idle, stop};
 use crate::g::GList;
 use crate::prim::lock::Lock;
 use std::ptr;
@@ -51,7 +51,8 @@ fn change(count: usize) -> usize {
             p.set_retired(id >= count);
             if id < count && p.is_out() {
                 p.set_out(false);
-                central.push_idle_p(p);
+                // Handed over with the lock held: rare, and `hand` takes none.
+                bound::hand_to(central.lay_down(p), p);
             }
         }
         while let Some(p) = central.remove_idle_p(P::is_retired) {
@@ -105,8 +106,9 @@ pub(super) fn take_out(p: &'static P) {
     if p.is_retired() {
         p.set_out(true);
     } else {
-        central.push_idle_p(p);
+        let claimant = central.lay_down(p);
         drop(central);
+        bound::hand_to(claimant, p);
         idle::wake_for_work();
     }
 }

@@ -12,13 +12,16 @@
 //! One `wrfsbase` for each switch from goroutine to goroutine. If nothing can be picked the M takes its own thread pointer and looks further
 //! (`find`), where it may allocate and sleep.
 //!
+//! In bound mode there is one thread pointer, and `words` go along instead. The loop exists once for each mode.
+//!
 //! Rejected: through the M's own thread pointer each time (two `wrfsbase`: +24 ns for a park and ready); straight from goroutine to goroutine
 //! (the commit of *a* would run on *b*'s stack, and the gain over this is 6 ns).
 
 use super::m::{Action, M};
 use super::p::{FAIRNESS, P, TIMER_TICKS};
-use super::{SCHED, fixed};
-use crate::g::record::{LOCKED, TRIES_AGAIN};
+use super::words::Words;
+use super::{SCHED, bound, fixed};
+use crate::g::record::{BOUND, LOCKED, TRIES_AGAIN};
 use crate::g::{G, Status};
 use crate::stack::control;
 use crate::stack::slab::{self, Stack};
@@ -45,32 +48,58 @@ pub(crate) fn set_current(g: Option<&'static G>) {
     CURRENT.set(g.map_or(ptr::null(), ptr::from_ref));
 }
 
+/// As [`set_current`]; gives back who it was.
+pub(super) fn replace_current(g: Option<&'static G>) -> Option<&'static G> {
+    // SAFETY: null, or a record, and records are never freed.
+    unsafe { CURRENT.replace(g.map_or(ptr::null(), ptr::from_ref)).as_ref() }
+}
+
 /// Runs goroutines on the calling thread until the runtime stops. Inside the runtime, as far as `m` tells, when it returns.
 pub(super) fn run(m: &'static M) {
     // In the runtime until the first goroutine runs. A mark is impossible: nobody has seen this M with a P.
     let _ = m.stay.enter();
-    m.tp.set(thread_pointer());
+    let is_bound = fixed().is_bound();
+    if !is_bound {
+        m.tp.set(thread_pointer());
+    }
     // SeqCst: before the first look at the queues; see `idle::want_m`. After the step above, by which `leave` tells who is on its way.
     SCHED.ms_starting.fetch_sub(1, SeqCst);
+    if is_bound {
+        run_in::<true>(m);
+        // What the thread has of its own, from within `host`, ends with it.
+        m.words.replace(Words::NONE).replace();
+    } else {
+        run_in::<false>(m);
+    }
+}
+
+/// The loop, for bound goroutines or for migrating ones.
+fn run_in<const IS_BOUND: bool>(m: &'static M) {
     loop {
-        let (g, p) = match quick(m) {
+        let (g, p) = match quick::<IS_BOUND>(m) {
             Pick::Run(g, p) => {
-                // SAFETY: `g` was taken from a queue, so nobody else runs it; its block was made when it was bound.
-                unsafe { set_thread_pointer(g.tp.get()) };
+                if !IS_BOUND {
+                    // SAFETY: `g` was taken from a queue, so nobody else runs it; its block was made with its stack.
+                    unsafe { set_thread_pointer(g.tp.get()) };
+                }
                 settle(m);
                 (g, p)
             }
             Pick::Look(first) => {
-                // SAFETY: the M's own block.
-                unsafe { set_thread_pointer(m.tp.get()) };
+                if !IS_BOUND {
+                    // SAFETY: the M's own block.
+                    unsafe { set_thread_pointer(m.tp.get()) };
+                }
                 settle(m);
                 let Some((g, p)) = super::find::find(m, first) else { return };
-                // SAFETY: as above; `find` has bound it.
-                unsafe { set_thread_pointer(g.tp.get()) };
+                if !IS_BOUND {
+                    // SAFETY: as above; `find` has given it a stack.
+                    unsafe { set_thread_pointer(g.tp.get()) };
+                }
                 (g, p)
             }
         };
-        execute(m, p, g);
+        execute::<IS_BOUND>(m, p, g);
     }
 }
 
@@ -84,9 +113,12 @@ enum Pick {
 
 /// Work that can be had at once, without a thread-local, a lock or a system call.
 #[inline(always)]
-fn quick(m: &'static M) -> Pick {
+fn quick<const IS_BOUND: bool>(m: &'static M) -> Pick {
     let Some(p) = m.p.get() else { return Pick::Look(None) };
     if m.locked.get().is_some() || super::perturb::is_on() {
+        return Pick::Look(None);
+    }
+    if IS_BOUND && (m.residents.is_closed() || bound::is_p_claimed()) {
         return Pick::Look(None);
     }
     let tick = p.tick.get();
@@ -100,8 +132,8 @@ fn quick(m: &'static M) -> Pick {
         {
             return Pick::Look(None);
         }
-        let Some(g) = p.pick() else { return Pick::Look(None) };
-        if g.has(LOCKED) || g.tp.get() == 0 && !bind_close(p, g) {
+        let Some(g) = (if IS_BOUND { bound::pick(m, p) } else { p.pick() }) else { return Pick::Look(None) };
+        if !IS_BOUND && g.has(LOCKED) || g.tp.get() == 0 && !bind_close(p, g) {
             return Pick::Look(Some(g));
         }
         Pick::Run(g, p)
@@ -117,12 +149,17 @@ pub(super) fn has_timers(p: &'static P) -> bool {
 
 /// Switches to `g`; returns when a goroutine has left to this M's stack, not necessarily the same.
 #[inline(always)]
-fn execute(m: &'static M, p: &'static P, g: &'static G) {
+fn execute<const IS_BOUND: bool>(m: &'static M, p: &'static P, g: &'static G) {
     g.m.store(ptr::from_ref(m).cast_mut().cast(), Relaxed);
     g.set_status(Status::Running);
     m.current.store(ptr::from_ref(g).cast_mut(), Relaxed);
-    // SAFETY: both blocks are ours: the M's, and that of the goroutine we are about to run.
-    unsafe { fixed().identity.lend_malloc(m.tp.get(), g.tp.get()) };
+    if IS_BOUND {
+        bound::settle_down(m, g);
+        look_ahead_at(m.residents.peek());
+    } else if let Some(identity) = &fixed().identity {
+        // SAFETY: both blocks are ours: the M's, and that of the goroutine we are about to run.
+        unsafe { identity.lend_malloc(m.tp.get(), g.tp.get()) };
+    }
     p.counters.runs.add(1);
     look_ahead(p);
     m.stay.leave();
@@ -138,9 +175,14 @@ fn look_ahead(p: &'static P) {
         prefetch(second as usize);
         prefetch(second as usize + 64);
     }
-    let first = p.queue.peek(0);
+    look_ahead_at(p.queue.peek(0));
+}
+
+/// The same for the goroutine that comes next, if there is one.
+#[inline(always)]
+fn look_ahead_at(first: *const G) {
     if !first.is_null() {
-        // SAFETY: entries of the ring are records, which are never freed. A thief may run it meanwhile; a prefetch takes any address.
+        // SAFETY: entries of queues are records, which are never freed. A thief may run it meanwhile; a prefetch takes any address.
         let (rsp, tp) = unsafe { ((*first).rsp.get(), (*first).tp.get()) };
         if tp == 0 {
             // Not started: the closure is what comes next, and the stack will be a warm one.
@@ -169,6 +211,7 @@ fn settle(m: &'static M) {
             }
         }
         Action::Yield => go_on(m, g),
+        Action::Requeue if g.has(BOUND) => go_on(m, g),
         Action::Requeue => {
             g.set_status(Status::Runnable);
             super::global::push(g);
@@ -181,6 +224,7 @@ fn settle(m: &'static M) {
 fn go_on(m: &'static M, g: &'static G) {
     g.set_status(Status::Runnable);
     match m.p.get() {
+        _ if g.has(BOUND) => bound::put_back(m, g),
         // SAFETY: the M is in the runtime and owns its P.
         Some(p) => unsafe { p.put_back(g) },
         None => super::global::push(g),
@@ -193,12 +237,30 @@ fn go_on(m: &'static M, g: &'static G) {
 /// Called by `g` itself, inside the runtime on `m`. Nothing that another goroutine needs may be held.
 #[inline(always)]
 pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
+    let Some(identity) = &fixed().identity else {
+        // SAFETY: passed on.
+        return unsafe { leave_bound(m, g, action) };
+    };
     // SAFETY: both blocks are ours while `g` runs on `m`.
-    unsafe { fixed().identity.return_malloc(g.tp.get(), m.tp.get()) };
+    unsafe { identity.return_malloc(g.tp.get(), m.tp.get()) };
     m.left.set(Some(g));
     m.action.set(action);
     // SAFETY: the M's context was saved by `execute` on this thread.
     unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
+}
+
+/// As [`leave`], in bound mode.
+///
+/// # Safety
+/// As for [`leave`].
+#[inline(never)]
+unsafe fn leave_bound(m: &'static M, g: &'static G, action: Action) {
+    let words = Words::NONE.replace();
+    m.left.set(Some(g));
+    m.action.set(action);
+    // SAFETY: the M's context was saved by `execute` on this thread.
+    unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
+    words.replace();
 }
 
 /// Gives `g` a used stack of its P and a fresh context on it; false if there is none at hand.
@@ -231,7 +293,7 @@ pub(super) fn bind(p: &'static P, g: &'static G) -> std::io::Result<()> {
     if unsafe { bind_close(p, g) } {
         return Ok(());
     }
-    let stack = slab::take(class_of(g), &fixed().identity)?;
+    let stack = slab::take(class_of(g), fixed().identity.as_ref())?;
     // SAFETY: the slab hands each stack to one owner, with a block that is fresh or reset.
     unsafe { install(g, stack) };
     Ok(())
@@ -267,13 +329,17 @@ extern "C" fn goroutine_main(address: usize) -> ! {
     g.set_status(Status::Ending);
     // Read now: `finish` frees the extra data.
     let scope = g.extra().map_or(0, |extra| extra.scope);
-    // SAFETY: we are on the goroutine's own block, at its end.
-    unsafe { fixed().identity.run_destructors() };
-    // SAFETY: `entry` has returned the function that fits its result. A result that is dropped here may touch thread-locals once more.
-    unsafe {
-        if finish(g) {
-            fixed().identity.run_destructors();
+    let run_destructors = || {
+        crate::spawn::local::end();
+        if let Some(identity) = &fixed().identity {
+            // SAFETY: we are on the goroutine's own block, at its end.
+            unsafe { identity.run_destructors() };
         }
+    };
+    run_destructors();
+    // SAFETY: `entry` has returned the function that fits its result. A result that is dropped here may touch thread-locals once more.
+    if unsafe { finish(g) } {
+        run_destructors();
     }
     // After the last of the user's code, which may lock, and may park.
     super::locked::release(g);
@@ -289,8 +355,11 @@ extern "C" fn goroutine_main(address: usize) -> ! {
 fn end(m: &'static M, g: &'static G) {
     // SAFETY: the goroutine owned the stack of its thread pointer, and has left it for good.
     let stack = unsafe { Stack::from_parts(g.tp.replace(0), class_of(g)) };
-    // SAFETY: as above: nobody uses the block any more. This touches no thread-local and allocates nothing.
-    unsafe { fixed().identity.reset(stack.tp()) };
+    match &fixed().identity {
+        // SAFETY: as above: nobody uses the block any more. This touches no thread-local and allocates nothing.
+        Some(identity) => unsafe { identity.reset(stack.tp()) },
+        None => m.residents.move_out(),
+    }
     let p = m.p.get();
     match p {
         // SAFETY: the M owns the P and is inside the runtime.

@@ -12,7 +12,7 @@
 //! Rejected: giving it away always, as Go does for calls that it knows to block: a hand-over costs some microseconds and a thread's wake-up,
 //! and most sections end sooner.
 
-use super::{M, SCHED, enter, global, idle, perturb};
+use super::{M, P, SCHED, bound, enter, global, idle, perturb};
 use crate::g::{G, Status};
 use crate::sys::clock;
 use std::panic::Location;
@@ -82,8 +82,8 @@ fn give_away(g: &'static G) -> bool {
         return false;
     }
     let inside = enter::enter(g);
-    let is_wanted = !inside.p.queue.is_empty() || global::has_work();
-    let is_given = is_wanted && idle::give_to_sleeper(inside.m, inside.p);
+    let is_wanted = !inside.p.queue.is_empty() || global::has_work() || bound::is_p_claimed();
+    let is_given = is_wanted && give_to_sleeper(inside.m, inside.p);
     if is_given {
         // As if sysmon had taken it: at its next visit the goroutine queues for a P.
         inside.m.stay.set_mark();
@@ -92,4 +92,20 @@ fn give_away(g: &'static G) -> bool {
     }
     inside.leave();
     is_given
+}
+
+/// Gives the P of `m`, which is inside the runtime, to an M that sleeps; false, and nothing has happened, if there is none.
+fn give_to_sleeper(m: &'static M, p: &'static P) -> bool {
+    if p.is_retired() {
+        return false;
+    }
+    let sleeper = {
+        let mut central = SCHED.central.lock();
+        central.pop_claim().or_else(|| central.pop_idle_m())
+    };
+    let Some(sleeper) = sleeper else { return false };
+    // What `m` did to the P came before this; from here on it touches nothing of it.
+    idle::release(m, p);
+    idle::hand(sleeper, Some(p), false);
+    true
 }

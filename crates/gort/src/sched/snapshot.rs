@@ -56,6 +56,9 @@ pub(crate) fn write_state(out: &mut String) {
         let place =
             if Stay::in_user_code(m.stay.sample()) { "in goroutine" } else { "in the scheduler, last goroutine" };
         let _ = write!(out, "{place} {}", m.current().map_or(0, crate::g::G::id));
+        if m.residents.alive() > 0 {
+            let _ = write!(out, ", {} bound to it", m.residents.alive());
+        }
         let _ = writeln!(out, "{}", if m.in_poll.load(Relaxed) { ", polling" } else { "" });
     }
 }

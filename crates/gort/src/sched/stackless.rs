@@ -13,7 +13,6 @@ use crate::g::record::TRIES_AGAIN;
 use crate::g::{G, GList, Status};
 use crate::prim::lock::Lock;
 use crate::stack::slab::{self, Stack};
-use crate::sys::identity::{call_with_thread_pointer, thread_pointer};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -123,7 +122,7 @@ pub(crate) fn bind_now(g: &'static G) -> io::Result<()> {
     let stack = match run::current().filter(|me| !me.is_thread()) {
         // SAFETY: `me` is the goroutine that runs this.
         Some(me) => take_as_thread(unsafe { M::of(me) }, class),
-        None => slab::take(class, &fixed().identity),
+        None => slab::take(class, fixed().identity.as_ref()),
     }?;
     // SAFETY: the slab hands each stack to one owner, with a block that is fresh or reset.
     unsafe { run::install(g, stack) };
@@ -147,17 +146,10 @@ fn take_as_thread(m: &'static M, class: u8) -> io::Result<Stack> {
     unsafe extern "C" fn take(argument: *mut ()) {
         // SAFETY: `argument` is the `Call` below.
         let call = unsafe { &mut *argument.cast::<Call>() };
-        call.outcome = Some(slab::take(call.class, &fixed().identity));
+        call.outcome = Some(slab::take(call.class, fixed().identity.as_ref()));
     }
     let mut call = Call { class, outcome: None };
-    let identity = &fixed().identity;
-    let (here, below) = (thread_pointer(), m.thread_pointer());
-    // SAFETY: `m` runs the calling goroutine, so its block is this thread's and unused meanwhile; `take` neither parks nor unwinds. The C
-    // allocator's words go along: it may change them on either side.
-    unsafe {
-        identity.return_malloc(here, below);
-        call_with_thread_pointer(below, take, (&raw mut call).cast());
-        identity.lend_malloc(below, here);
-    }
+    // SAFETY: `m` runs the calling goroutine; `take` neither parks nor unwinds.
+    unsafe { m.call(take, (&raw mut call).cast()) };
     call.outcome.unwrap_or_else(|| Err(io::ErrorKind::OutOfMemory.into()))
 }

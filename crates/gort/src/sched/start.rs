@@ -4,6 +4,7 @@
 //! anew by each start; the environment is read by the first.
 
 use super::leave;
+use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
 use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless};
@@ -25,6 +26,9 @@ pub(crate) struct Wishes {
     pub(crate) max_threads: Option<usize>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) abort_on_panic: Option<bool>,
+    pub(crate) mode: Option<Mode>,
+    /// Goroutines that move between threads, or none.
+    pub(crate) require_migrating: bool,
 }
 
 static CONFIG: OnceLock<Config> = OnceLock::new();
@@ -88,7 +92,11 @@ pub(crate) fn admit() -> Result<(), ShuttingDown> {
 fn set_up(wishes: Wishes) {
     let config = CONFIG.get_or_init(|| Config::from_env().unwrap_or_else(|error| refuse(&error.to_string())));
     if !SCHED.fixed.is_set() {
-        first(config);
+        first(config, &wishes);
+    } else if let Some(why) = super::fixed().bound_because
+        && wishes.require_migrating
+    {
+        refuse(&mode::required_too_late(why));
     }
     let stack_bytes = config.stack_size.or(wishes.stack_size).unwrap_or(DEFAULT_STACK_BYTES);
     let stack_class = slab::class_for(stack_bytes)
@@ -105,13 +113,16 @@ fn set_up(wishes: Wishes) {
     stop::set_phase(Phase::Running);
 }
 
-/// The monitor, and an M for each P.
+/// The monitor, and an M for each P that has none.
 fn start_threads() -> thread::Thread {
     let monitor = thread::start("gort-sysmon", sysmon::run)
         .unwrap_or_else(|error| refuse(&format!("cannot start the monitor thread: {error}")));
-    for index in 0..SCHED.procs.load(Relaxed) {
+    // Ms that were left with goroutines of theirs have a P already (`bound`), and run what there is.
+    let idle_ps = SCHED.central.lock().idle_p_count;
+    let procs = SCHED.procs.load(Relaxed);
+    for index in 0..idle_ps {
         if let Err(error) = new_m() {
-            if index == 0 {
+            if index == 0 && idle_ps == procs {
                 refuse(&format!("cannot start the first thread: {error}"));
             }
             break;
@@ -121,20 +132,27 @@ fn start_threads() -> thread::Thread {
 }
 
 /// What there is once for the process.
-fn first(config: &Config) {
-    if config.mode == Mode::Bound {
-        refuse("GORT_MODE: bound goroutines are not available in this version (expected auto or migrating)");
+fn first(config: &Config, wishes: &Wishes) {
+    let choice = mode::choose(config.mode, wishes);
+    let falls_back = matches!(choice, Choice::Fallback(_));
+    // For the life of the process.
+    let bound_because: Option<&'static str> = choice.reason().map(|reason| &*Box::leak(reason.into()));
+    let identity = match choice {
+        Choice::Migrating(identity) => Some(*identity),
+        Choice::Asked(_) | Choice::Fallback(_) => None,
+        Choice::Refused(why) => refuse(&why),
+    };
+    if let Some(why) = bound_because
+        && config.perturb.moves
+    {
+        refuse(&format!(
+            "GORT_PERTURB: \"move\" has no meaning here: goroutines stay on the thread on which they begin (bound mode), because {why}"
+        ));
     }
-    let identity = identity::probe().unwrap_or_else(|why| {
-        // The probe starts threads. If that is what cannot be had, the way out is another one.
-        room_for_a_thread()
-            .and_then(|()| thread::spawn("gort-trial", || ()))
-            .map_or_else(|error| refuse(&error.to_string()), |()| refuse(&why.to_string()))
-    });
     let netpoll = Netpoll::new().unwrap_or_else(|error| {
         refuse(&format!("cannot create the network poller: {error} (raise the descriptor limit: ulimit -n)"))
     });
-    slab::prepare(&identity);
+    slab::prepare(identity.as_ref());
     let seed = config.seed.unwrap_or_else(crate::prim::rng::entropy);
     let kinds = perturb_kinds(config);
     if kinds != 0 {
@@ -144,6 +162,7 @@ fn first(config: &Config) {
     let fixed = Fixed {
         netpoll,
         identity,
+        bound_because,
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },
         retake: config.retake,
         deadlock: config.deadlock,
@@ -151,7 +170,15 @@ fn first(config: &Config) {
         seed,
         test_timeout: config.test_timeout,
     };
-    warn(&fixed.identity);
+    if let Some(identity) = &fixed.identity {
+        warn(identity);
+    }
+    if let Some(why) = fixed.bound_because.filter(|_| falls_back) {
+        say(&format!(
+            "goroutines stay on the thread on which they begin (bound mode), because {why}; what that changes stands in the documentation of \
+             gort::runtime::Mode, and GORT_MODE=migrating refuses to run so"
+        ));
+    }
     // SAFETY: under the lock of `STATE`, and not set before.
     unsafe { SCHED.fixed.set(fixed) };
     overflow::set_describe(crate::dump::write_name);
@@ -269,7 +296,7 @@ fn make_m() -> &'static M {
 
 /// Whether the address space has room for a thread with all that belongs to it. std aborts the process when a new thread finds no memory for
 /// its signal stack, so this is asked first.
-fn room_for_a_thread() -> io::Result<()> {
+pub(super) fn room_for_a_thread() -> io::Result<()> {
     const BYTES: usize = 4 << 20;
     match stackmem::reserve(BYTES, stackmem::PAGE) {
         Ok(base) => {
@@ -286,7 +313,9 @@ fn room_for_a_thread() -> io::Result<()> {
 fn m_main(m: &'static M) {
     // Relaxed: for dumps.
     m.tid.store(thread::gettid(), Relaxed);
-    super::fixed().identity.warm_malloc();
+    if let Some(identity) = &super::fixed().identity {
+        identity.warm_malloc();
+    }
     control::take_usual();
     // Without it an overflow on this thread ends in a plain SIGSEGV.
     let _alt_stack = fault::thread_alt_stack();

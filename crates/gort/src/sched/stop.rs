@@ -17,6 +17,7 @@
 //! Nothing is unwound, dropped or freed by force: a goroutine's frames may lend what they hold to others. What is left at the deadline **stays as
 //! it is**, whether it was parked, runnable or had never run, and goes on when the runtime is started again; with it its timers, which come up
 //! late. So a stop is a long pause for those who did not heed it. Whatever the process holds when `main` returns is left alone as well.
+//! A bound goroutine goes on on its own thread, which waits until then (`bound`).
 //! Rejected: to forget them for ever. Somebody may wait for them, with borrows that end when they do (`scope`), and each wake-up would have to
 //! look whether its goroutine is one of the dead.
 //!

@@ -20,7 +20,7 @@ use super::deadlock::Verdict;
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
 use super::stop::{self, Step};
-use super::{SCHED, deadlock, find, fixed, global, idle, start};
+use super::{SCHED, bound, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::sys::poller::Timeout;
@@ -216,13 +216,13 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         }
         return;
     };
-    round.backlog |= !p.queue.is_empty();
-    let work = || !p.queue.is_empty() || global::has_work() || p.inbox_full.load(Relaxed);
+    round.backlog |= !p.queue.is_empty() || bound::is_p_claimed();
+    let work = || !p.queue.is_empty() || global::has_work() || p.inbox_full.load(Relaxed) || bound::is_p_claimed();
     let runs = p.counters.runs.get();
     if p.seen_runs.get() != runs || p.seen_m.get() != lease.m {
         p.seen_runs.set(runs);
         p.seen_run_since_ns.set(now_ns);
-    } else if now_ns - p.seen_run_since_ns.get() >= SLICE_NS && work() {
+    } else if now_ns - p.seen_run_since_ns.get() >= SLICE_NS && (work() || m.residents.may_be_due()) {
         // It may be in and out of the runtime all the time, where its P cannot be taken; then it gives way by itself.
         m.ask_to_give_way();
     }

@@ -3,6 +3,7 @@
 mod builder;
 mod goroutine;
 pub(crate) mod join;
+pub(crate) mod local;
 pub(crate) mod report;
 pub(crate) mod scope;
 mod task;
@@ -14,6 +15,7 @@ pub use goroutine::{
 };
 pub(crate) use goroutine::{me, wait_record};
 pub use join::JoinHandle;
+pub use local::GoroutineLocal;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub(crate) use task::dormant;
 

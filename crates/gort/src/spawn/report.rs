@@ -55,6 +55,12 @@ pub(crate) fn set_spoken(mark: Option<Mark>) {
     SPOKEN.set(mark);
 }
 
+/// The same, for a goroutine that comes or goes: see `sched::words`.
+#[inline]
+pub(crate) fn replace_spoken(mark: Option<Mark>) -> Option<Mark> {
+    SPOKEN.replace(mark)
+}
+
 /// Puts the hook in front of the present one. Called once, at start.
 ///
 /// Not while the calling thread panics (a destructor may be the first to use gort), when std refuses it; panics are then reported at the end.

@@ -8,6 +8,9 @@
 //! As for a thread of glibc's the answer includes the thread block at the upper end (collectors find pointers in thread-locals there) and
 //! excludes the guard. On a plain thread, and inside `gort::host`, it is libc's answer.
 //!
+//! In bound mode `pthread_self()` is the thread's for all goroutines on it, and it is the stack pointer that tells on whose stack the question
+//! is asked.
+//!
 //! Rejected: writing the bounds into the block's record, where libc would look for them (it still asks the kernel).
 
 use super::layout::{self, guard_bytes};
@@ -17,11 +20,20 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 type GetAttributes = unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_attr_t) -> c_int;
 
-/// Lower end and length of the stack of the goroutine whose thread block is at `tp`; `None` if it is no goroutine's.
-fn stack_of(tp: usize) -> Option<(usize, usize, usize)> {
-    let place = slab::find(tp)?;
-    let (base, guard) = (tp & !(place.size - 1), guard_bytes(place.size));
-    (tp == base + place.size - layout::current().above).then_some((base + guard, place.size - guard, guard))
+/// Lower end and length of the stack of the goroutine that is `thread`, and of its guard; `None` if it is no goroutine.
+fn stack_of(thread: libc::pthread_t) -> Option<(usize, usize, usize)> {
+    let layout = layout::current();
+    let here = 0_u8;
+    let address = match layout.has_blocks() {
+        true => thread as usize,
+        // SAFETY: no preconditions.
+        false if thread == unsafe { libc::pthread_self() } => &raw const here as usize,
+        false => return None,
+    };
+    let place = slab::find(address)?;
+    let (base, guard) = (address & !(place.size - 1), guard_bytes(place.size));
+    let is_it = !layout.has_blocks() || address == base + place.size - layout.above;
+    is_it.then_some((base + guard, place.size - guard, guard))
 }
 
 /// libc's own.
@@ -45,7 +57,7 @@ fn next() -> Option<GetAttributes> {
 /// As for libc's: `thread` is a thread (or goroutine) that has not ended, `attributes` valid for a write.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(thread: libc::pthread_t, attributes: *mut libc::pthread_attr_t) -> c_int {
-    let Some((low, bytes, guard)) = stack_of(thread as usize) else {
+    let Some((low, bytes, guard)) = stack_of(thread) else {
         // SAFETY: the caller's arguments.
         return next().map_or(libc::ENOSYS, |next| unsafe { next(thread, attributes) });
     };

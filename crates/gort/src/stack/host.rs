@@ -1,4 +1,4 @@
-//! Calling a function as the thread beneath a goroutine: on that thread's own stack, with its thread pointer.
+//! Calling a function as the thread beneath a goroutine: on that thread's own stack, with its thread pointer (in bound mode there is no other).
 //!
 //! The thread's stack is free below the context it saved when it switched to the goroutine: nothing lies there, and nobody will use it before
 //! the goroutine switches back, which it cannot do before the call has returned. So one frame suffices:
@@ -49,6 +49,30 @@ pub(crate) unsafe extern "C" fn call_as(stack: usize, tp: usize, f: unsafe exter
     )
 }
 
+/// Calls `f(argument)` on the stack whose free part ends at `stack`, for a goroutine whose thread block is its thread's.
+///
+/// # Safety
+/// As for [`call_as`], but for the thread block.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn call_on(stack: usize, f: unsafe extern "C" fn(*mut ()), argument: *mut ()) {
+    naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "mov rsp, rdi",
+        "mov rdi, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +107,12 @@ mod tests {
             let kept = round * 7;
             // SAFETY: the vector is ours; the block is this thread's own; `look` neither unwinds nor parks.
             unsafe { call_as(top, own, look, (&raw mut seen).cast()) };
-            assert_eq!((seen.input, seen.tp, thread_pointer()), (round, own, own));
+            assert_eq!((seen.input, seen.tp, thread_pointer()), (2 * round - 1, own, own));
+            assert!((bottom..top).contains(&seen.frame), "on the other stack");
+            assert_eq!(std::hint::black_box(kept), round * 7);
+            // SAFETY: as above.
+            unsafe { call_on(top, look, (&raw mut seen).cast()) };
+            assert_eq!((seen.input, seen.tp), (2 * round, own));
             assert!((bottom..top).contains(&seen.frame), "on the other stack");
             assert_eq!(std::hint::black_box(kept), round * 7);
         }

@@ -17,6 +17,9 @@
 //! A program with large thread-locals gets more pages below the thread pointer, one with a larger record more above it; a thread-local with
 //! a large alignment moves the thread pointer down to a multiple of it. Nothing else changes.
 //!
+//! In bound mode goroutines have no thread block. The thread pointer of a slot is then no thread pointer but a name for the slot: the address of
+//! its footer. Frames begin right below, and a shallow goroutine costs one page.
+//!
 //! The footer is found from any address in the slot, since slots are aligned to their size: that is how a fault finds its goroutine.
 
 use crate::sys::identity::Identity;
@@ -104,8 +107,20 @@ impl Layout {
         Layout { above, below: below.next_multiple_of(64) }
     }
 
-    pub(crate) fn of(identity: &Identity) -> Layout {
-        Layout::new(identity.bytes_above_tp(), identity.bytes_below_tp(), identity.alignment())
+    /// Without a thread block: the footer alone.
+    const BARE: Layout = Layout { above: FOOTER_BYTES, below: 0 };
+
+    /// For the thread blocks of this process, if goroutines have any.
+    pub(crate) fn of(identity: Option<&Identity>) -> Layout {
+        match identity {
+            Some(identity) => Layout::new(identity.bytes_above_tp(), identity.bytes_below_tp(), identity.alignment()),
+            None => Layout::BARE,
+        }
+    }
+
+    /// False in bound mode.
+    pub(crate) fn has_blocks(self) -> bool {
+        self != Layout::BARE
     }
 
     /// Bytes of a slot that frames cannot have, apart from the guard.
@@ -191,6 +206,14 @@ mod tests {
             assert!(layout.above.is_multiple_of(alignment) && layout.above >= 2368 + FOOTER_BYTES);
             assert!(layout.below >= 70_000 && layout.below.is_multiple_of(16));
         }
+    }
+
+    #[test]
+    fn without_blocks_frames_begin_below_the_footer_on_the_last_page() {
+        let bare = Layout::of(None);
+        assert!(!bare.has_blocks() && Layout::new(2368, 1856, 64).has_blocks());
+        assert_eq!((bare.block_bytes(), bare.least_class(), bare.class_for(256 << 10)), (FOOTER_BYTES, 0, Some(2)));
+        assert!((SMALLEST - bare.above - bare.below).is_multiple_of(16));
     }
 
     #[test]

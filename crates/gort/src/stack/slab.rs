@@ -3,8 +3,8 @@
 //! A slot passes through these states, each entered once and never left for an earlier one:
 //! - `RAW`: address space of a reservation, never touched.
 //! - `GUARDED`: its guard is installed.
-//! - `MADE`: it has a thread block. From here on it goes between its users and the free list; the block is reset in between, by whoever
-//!   gives it back.
+//! - `MADE`: it has a thread block (in bound mode it needs none). From here on it goes between its users and the free list; the block is reset in
+//!   between, by whoever gives it back.
 //!
 //! Slots are aligned to their size, reservations never released and listed in a fixed array that only grows: [`find`] goes from any address
 //! to its slot by arithmetic, without a lock, as the fault handler must.
@@ -26,6 +26,7 @@ use crate::prim::lock::Lock;
 use crate::sys::identity::Identity;
 use crate::sys::raw::Errno;
 use crate::sys::stackmem::{self, Guards};
+use crate::sys::tools;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -43,7 +44,7 @@ const RAW: u8 = 0;
 const GUARDED: u8 = 1;
 const MADE: u8 = 2;
 
-/// A slot with a thread block: all that a goroutine needs of memory. Whoever has it owns it; it is given back, not dropped.
+/// A slot with a thread block, where goroutines have one: all that a goroutine needs of memory. Whoever has it owns it; it is given back, not dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stack {
     tp: usize,
@@ -57,7 +58,7 @@ impl fmt::Debug for Stack {
 }
 
 impl Stack {
-    /// The thread pointer of its block.
+    /// The thread pointer of its block; in bound mode just a name for the slot.
     #[inline(always)]
     pub(crate) fn tp(self) -> usize {
         self.tp
@@ -149,7 +150,7 @@ static CLASS: [Lock<Class>; CLASSES] = [const {
 static MAPPED_GUARDS: AtomicUsize = AtomicUsize::new(0);
 
 /// Fixes where blocks lie in slots, so that [`class_for`] knows. Start-up calls it; [`take`] does if nobody has.
-pub(crate) fn prepare(identity: &Identity) {
+pub(crate) fn prepare(identity: Option<&Identity>) {
     layout::fix(Layout::of(identity));
     super::bounds::keep();
     super::control::note_usual();
@@ -297,7 +298,7 @@ impl Refused {
 }
 
 /// Brings a slot to `MADE`. On failure it stays where it came to.
-fn ready(slot: Slot, mut progress: u8, identity: &Identity) -> Result<Stack, Refused> {
+fn ready(slot: Slot, mut progress: u8, identity: Option<&Identity>) -> Result<Stack, Refused> {
     let size = slot_bytes(slot.class);
     let tp = slot.base + size - layout::current().above;
     let footer = slot.footer();
@@ -307,15 +308,18 @@ fn ready(slot: Slot, mut progress: u8, identity: &Identity) -> Result<Stack, Ref
             reserve_maps()?;
         }
         stackmem::guard(slot.base, guard_bytes(size)).map_err(Refused::Guard)?;
+        tools::announce_stack(slot.base + guard_bytes(size), slot.base + size);
         progress = GUARDED;
         footer.progress.store(progress, Relaxed);
     }
     if progress == GUARDED {
-        // SAFETY: the place that the layout gives the block in a slot of ours, zeroed or as a failed attempt left it; the thread pointer
-        // is an OS thread's own, as `take` demands.
-        unsafe { identity.make(tp) }.map_err(Refused::Make)?;
-        // SAFETY: made just now, and once; slots are never unmapped.
-        unsafe { identity.enlist(tp) };
+        if let Some(identity) = identity {
+            // SAFETY: the place that the layout gives the block in a slot of ours, zeroed or as a failed attempt left it; the thread pointer
+            // is an OS thread's own, as `take` demands.
+            unsafe { identity.make(tp) }.map_err(Refused::Make)?;
+            // SAFETY: made just now, and once; slots are never unmapped.
+            unsafe { identity.enlist(tp) };
+        }
         footer.progress.store(MADE, Relaxed);
     }
     Ok(Stack { tp, class: slot.class })
@@ -345,7 +349,7 @@ fn reserve_maps() -> Result<(), Refused> {
 ///
 /// # Errors
 /// Out of memory or address space, with what limits it and the way out.
-pub(crate) fn take(class: u8, identity: &Identity) -> io::Result<Stack> {
+pub(crate) fn take(class: u8, identity: Option<&Identity>) -> io::Result<Stack> {
     let mut one = [MaybeUninit::uninit()];
     let (count, refused) = fill(class, identity, &mut one);
     match refused {
@@ -361,11 +365,11 @@ pub(crate) fn take(class: u8, identity: &Identity) -> io::Result<Stack> {
 ///
 /// The current thread pointer must be an OS thread's own.
 #[cfg_attr(not(test), allow(dead_code, reason = "the scheduler still takes them one by one"))]
-pub(crate) fn take_batch(class: u8, identity: &Identity, out: &mut [MaybeUninit<Stack>]) -> usize {
+pub(crate) fn take_batch(class: u8, identity: Option<&Identity>, out: &mut [MaybeUninit<Stack>]) -> usize {
     fill(class, identity, out).0
 }
 
-fn fill(class: u8, identity: &Identity, out: &mut [MaybeUninit<Stack>]) -> (usize, Option<Refused>) {
+fn fill(class: u8, identity: Option<&Identity>, out: &mut [MaybeUninit<Stack>]) -> (usize, Option<Refused>) {
     if layout::current().above == 0 {
         prepare(identity);
     }

@@ -17,3 +17,4 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stackmem;
 pub(crate) mod thread;
+pub(crate) mod tools;

@@ -8,6 +8,23 @@ pub(crate) fn rounds(full: usize) -> usize {
     if cfg!(debug_assertions) { (full / 10).max(1) } else { full }
 }
 
+/// True, and says so on stderr, if this process runs in bound mode, in which the calling test cannot hold for this reason. The table in
+/// docs/SOUNDNESS.md has all of them.
+#[track_caller]
+pub(crate) fn needs_migration(reason: &str) -> bool {
+    needs_migration_if(gort::runtime::mode() == gort::runtime::Mode::Bound, reason)
+}
+
+/// The same for a test whose children run in bound mode.
+#[track_caller]
+pub(crate) fn needs_migration_if(is_bound: bool, reason: &str) -> bool {
+    if is_bound {
+        let line = format!("skipped in bound mode, {}: {reason}\n", std::panic::Location::caller());
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).expect("standard error is open");
+    }
+    is_bound
+}
+
 /// Upper time bounds are multiplied by `GORT_TEST_SCALE`.
 pub(crate) fn scaled(limit: Duration) -> Duration {
     let scale = std::env::var("GORT_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);

@@ -1,6 +1,6 @@
 //! `gort::host`: a closure runs as the thread beneath its goroutine.
 
-use crate::support::{os_thread, rounds, wait_until};
+use crate::support::{needs_migration, os_thread, rounds, wait_until};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicUsize;
@@ -30,6 +30,9 @@ fn here() -> usize {
 
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn host_has_the_identity_and_the_stack_of_the_thread_and_the_goroutine_keeps_its_own() {
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
     thread_local!(static OWN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) });
     let handles: Vec<_> = (0..8_usize)
         .map(|n| {
@@ -104,6 +107,9 @@ fn a_panic_in_host_goes_on_in_the_goroutine() {
 /// A destructor that runs while the goroutine unwinds may use `host`, too.
 #[gort::test(procs = [1, 2])]
 fn host_works_while_the_goroutine_unwinds() {
+    if needs_migration("std counts panics by thread") {
+        return;
+    }
     struct Visits(Arc<AtomicUsize>);
     impl Drop for Visits {
         fn drop(&mut self) {
@@ -143,7 +149,7 @@ fn host_inside_host_runs_in_place_and_a_plain_thread_is_its_own_host() {
         gort::host(move || rc.set(2));
         gort::host(move || std::thread::current().id() == me)
     });
-    assert!(gort::blocking(|| plain.join().unwrap()));
+    assert!(gort::blocking_send(|| plain.join().unwrap()));
 }
 
 /// Inside, gort waits as on a plain thread, and other goroutines go on: with one P, it has to be taken from the thread.

@@ -1,7 +1,7 @@
 //! A goroutine is a thread to everything in user space, wherever it runs. With `GORT_PERTURB=move` each park is a move to another thread; the
 //! certified number, a million moves, is run by `.ci/stress` in a release build. Here the moves are counted and must have happened.
 
-use crate::support::{os_thread, rounds};
+use crate::support::{needs_migration, os_thread, rounds};
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
@@ -32,6 +32,9 @@ fn errno() -> *mut i32 {
 /// Thread-locals with and without destructors, an `Rc` from one kept over parks, errno, the thread's id: each follows its goroutine.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn thread_locals_errno_and_ids_follow_the_goroutine() {
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
     static DROPS: AtomicUsize = AtomicUsize::new(0);
     static INITS: AtomicUsize = AtomicUsize::new(0);
     struct Owned(usize, Rc<Cell<usize>>);
@@ -82,6 +85,9 @@ fn thread_locals_errno_and_ids_follow_the_goroutine() {
 /// A destructor that parks while unwinding leaves every thread's panic count right.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn panic_counts_follow_a_destructor_that_parks_while_unwinding() {
+    if needs_migration("std counts panics by thread") {
+        return;
+    }
     struct ParksOnDrop(Arc<AtomicUsize>);
     impl Drop for ParksOnDrop {
         fn drop(&mut self) {
@@ -113,12 +119,15 @@ fn panic_counts_follow_a_destructor_that_parks_while_unwinding() {
     });
     assert_eq!(right.load(SeqCst), 16 * iterations);
     let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(std::thread::panicking)).collect();
-    assert!(gort::blocking(|| threads.into_iter().all(|thread| !thread.join().unwrap())));
+    assert!(gort::blocking_send(|| threads.into_iter().all(|thread| !thread.join().unwrap())));
 }
 
 /// A stdout lock held over parks keeps others out, and its owner in.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn a_stdout_lock_is_held_over_parks() {
+    if needs_migration("a lock that knows its owner takes the goroutines of a thread for one") {
+        return;
+    }
     let inside = Arc::new(AtomicUsize::new(0));
     let iterations = rounds(2000);
     all(4, move |_| {
@@ -140,6 +149,9 @@ fn a_stdout_lock_is_held_over_parks() {
 /// A std mutex held over a park while others want it: no deadlock, on one P as on four.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn a_std_mutex_may_be_held_over_a_park() {
+    if needs_migration("a std lock held over a park stops the thread that would run its holder") {
+        return;
+    }
     let shared = Arc::new(Mutex::new(0));
     let iterations = rounds(100);
     let counter = shared.clone();

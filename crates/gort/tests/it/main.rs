@@ -4,6 +4,7 @@ mod chan;
 #[path = "../common/mod.rs"]
 mod common;
 mod context;
+mod goroutine_local;
 mod handoff;
 mod host;
 mod identity;

@@ -57,7 +57,7 @@ fn threads_and_goroutines_unpark_each_other() {
         partner.unpark();
         gort::park();
     }
-    gort::blocking(|| thread.join().unwrap());
+    gort::blocking_send(|| thread.join().unwrap());
 }
 
 /// A stale timer of an earlier timed park neither ends a later park nor is mistaken for a token.

@@ -1,6 +1,6 @@
 //! What several areas need.
 
-pub(crate) use crate::common::{rounds, scaled};
+pub(crate) use crate::common::{needs_migration, rounds, scaled};
 
 use gort::chan::{Sender, unbounded};
 use gort::context::{Cancel, Context, background};
@@ -80,7 +80,7 @@ impl Cancellers {
     pub(crate) fn stop(self) {
         drop(self.contexts);
         self.goroutine.join().unwrap();
-        gort::blocking(|| self.thread.join().unwrap());
+        gort::blocking_send(|| self.thread.join().unwrap());
     }
 }
 

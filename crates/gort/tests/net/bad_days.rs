@@ -208,7 +208,7 @@ fn signals_all_the_time_interrupt_nothing() {
                     stream.read_exact(&mut back)
                 });
             });
-            gort::blocking(|| storm.join().unwrap());
+            gort::blocking_send(|| storm.join().unwrap());
             over.store(true, Relaxed);
         });
         for one in busy {
@@ -224,7 +224,7 @@ fn signals_all_the_time_interrupt_nothing() {
 /// On plain threads the same calls block the thread: accept, read, write, timeouts, deadlines, close.
 #[gort::test(procs = [1, 2, 4])]
 fn plain_threads_accept_read_write_and_time_out() {
-    gort::blocking(|| std::thread::spawn(on_plain_threads).join().unwrap());
+    gort::blocking_send(|| std::thread::spawn(on_plain_threads).join().unwrap());
 }
 
 fn on_plain_threads() {
@@ -311,7 +311,7 @@ fn goroutines_and_plain_threads_share_a_connection() {
             wait_until(|| got.load(Relaxed) == BYTES);
             far.close().unwrap();
         });
-        gort::blocking(|| std::thread::scope(|threads| drop(threads.spawn(read).join())));
+        gort::blocking_send(|| std::thread::scope(|threads| drop(threads.spawn(read).join())));
     });
     assert_eq!(got.into_inner(), BYTES);
 }

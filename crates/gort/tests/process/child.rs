@@ -76,7 +76,21 @@ impl Test {
 
     /// A case with settings of its own.
     pub(crate) fn case(self, case: &str) -> Case {
-        let mut command = Command::new(std::env::current_exe().expect("the path of this binary"));
+        self.with(Command::new(Self::binary()), case)
+    }
+
+    /// The same, run by this tool.
+    pub(crate) fn case_under(self, tool: &str, options: &[&str], case: &str) -> Case {
+        let mut command = Command::new(tool);
+        command.args(options).arg(Self::binary());
+        self.with(command, case)
+    }
+
+    fn binary() -> std::path::PathBuf {
+        std::env::current_exe().expect("the path of this binary")
+    }
+
+    fn with(self, mut command: Command, case: &str) -> Case {
         command
             .args([self.name, "--exact", "--nocapture", "--test-threads=1"])
             .env(CASE, case)
@@ -306,10 +320,11 @@ impl Ended {
         self
     }
 
-    /// Apart from the line that a perturbed run begins with: these tests run perturbed, too.
+    /// Apart from the line that a perturbed run begins with, and what bound mode says of locked threads: these tests run so, too.
     #[track_caller]
     pub(crate) fn never_says(&self, text: &str) -> &Self {
-        let mut lines = self.err.lines().filter(|line| !line.starts_with("gort: perturbing ("));
+        let expected = ["gort: perturbing (", "gort: lock_os_thread: goroutine "];
+        let mut lines = self.err.lines().filter(|line| !expected.iter().any(|start| line.starts_with(start)));
         assert!(!lines.any(|line| line.contains(text)), "{text:?} should not be in {self}");
         self
     }

@@ -3,6 +3,7 @@
 //! They are made on the spot: a Rust one by `rustc`, a C one by `cc`. Where there is no such compiler the case is skipped and says so.
 
 use crate::child;
+use crate::support::needs_migration;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -147,6 +148,9 @@ fn a_library_with_thread_locals_comes_and_goes_and_leaves_nothing_behind() {
         // 64 KiB and more for each of 1920 goroutines, if nothing were freed.
         assert!(grown < 4 << 20, "{grown} bytes were left behind");
     });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
     let scratch = Scratch::new();
     let Some(library) = compile(&scratch, "late", "rs", RUST, &[]) else {
         println!("skipped: there is no rustc to make a library with");
@@ -195,6 +199,9 @@ fn a_library_unloaded_under_waiting_goroutines_leaves_nothing_behind() {
         // A megabyte (64 KiB of the Rust library) for each of 150.
         assert!(grown < 4 << 20, "{grown} bytes were left behind");
     });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
     let scratch = Scratch::new();
     let libraries = [
         ("c", compile(&scratch, "plain", "c", PLAIN, &["-ftls-model=global-dynamic"])),
@@ -274,6 +281,9 @@ fn a_library_with_initial_exec_thread_locals_finds_every_goroutine_prepared() {
             loaded.close();
         }
     });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
     let scratch = Scratch::new();
     match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
         Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),

@@ -44,16 +44,21 @@ fn assert_refused(ended: &Ended, why: &str) {
     assert!(!ended.out.contains("it ran"), "{ended}");
 }
 
-/// No FSGSBASE: the kernel (or a boot option, or an emulator) does not let user space set the thread pointer.
+/// No FSGSBASE: the kernel (or a boot option, or an emulator) does not let user space set the thread pointer. The program goes on in bound mode
+/// and says so, unless it, or its user, wants goroutines that move or none.
 #[test]
-fn without_fsgsbase_the_program_says_so_and_ends() {
+fn without_fsgsbase_the_program_says_so_and_goes_on_bound_or_ends() {
     let this = child::of(|case| {
         match case {
             "builder" => gort::runtime::Builder::new().max_procs(2).start().unwrap(),
             "main" => child::gort_main(|| println!("it ran")),
+            "requires" => gort::runtime::Builder::new().require_migrating().start().unwrap(),
             "thread" => drop(std::thread::spawn(|| gort::go(|| ())).join()),
             _ => drop(gort::go(|| println!("it ran"))),
         }
+        let metrics = gort::runtime::metrics();
+        println!("{} because {:?}", metrics.mode, metrics.bound_because);
+        assert_eq!((gort::runtime::mode(), gort::runtime::bound_because()), (metrics.mode, metrics.bound_because));
         println!("it ran");
     });
     let scratch = Scratch::new("shim");
@@ -62,14 +67,26 @@ fn without_fsgsbase_the_program_says_so_and_ends() {
         return;
     };
     let library = library.to_str().expect("a path that is text");
+    let why = "because user space may not set the thread pointer (no FSGSBASE in AT_HWCAP2)";
     for case in ["go", "builder", "main", "thread"] {
-        let ended = this.case(case).env("LD_PRELOAD", library).run();
-        assert_refused(
-            &ended,
-            "gort: goroutines cannot move between threads here, because user space may not set the thread pointer",
-        );
-        ended.says("FSGSBASE").says("Linux 5.9");
+        let ended = this.case(case).env("LD_PRELOAD", library).env("GORT_MODE", "migrating").run();
+        assert_refused(&ended, &format!("gort: goroutines cannot move between threads here, {why}"));
+        ended.says("FSGSBASE").says("Linux 5.9").says("GORT_MODE=migrating");
+
+        let ended = this.case(case).env("LD_PRELOAD", library).env("GORT_MODE", "auto").run();
+        ended.exited(0).says_once("gort: ").prints("it ran");
+        ended.says_once(&format!("gort: goroutines stay on the thread on which they begin (bound mode), {why}"));
+        if case != "main" {
+            ended.prints("bound because Some(\"user space may not set the thread pointer");
+        }
     }
+    for mode in ["auto", "migrating", "bound"] {
+        let ended = this.case("requires").env("LD_PRELOAD", library).env("GORT_MODE", mode).run();
+        assert_refused(&ended, "the program requires goroutines that move between threads");
+    }
+    let ended = this.case("go").env("LD_PRELOAD", library).env("GORT_MODE", "auto").env("GORT_PERTURB", "move").run();
+    assert_refused(&ended, "gort: GORT_PERTURB: \"move\" has no meaning here");
+    ended.says(why);
 }
 
 /// No descriptors left for the poller.

@@ -4,6 +4,12 @@ pub(crate) use crate::common::scaled;
 
 use std::time::Duration;
 
+/// See `common`. Without starting a runtime: a child may want to be asked before that.
+#[track_caller]
+pub(crate) fn needs_migration(reason: &str) -> bool {
+    crate::common::needs_migration_if(std::env::var("GORT_MODE").is_ok_and(|mode| mode == "bound"), reason)
+}
+
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }

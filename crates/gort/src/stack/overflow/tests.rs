@@ -104,12 +104,12 @@ fn a_child_process_runs_the_case_it_is_told() {
         }
         "undescribed" => {
             prepare();
-            let stack = slab::take(0, identity()).unwrap();
+            let stack = slab::take(0, Some(identity())).unwrap();
             on(stack, deep);
         }
         "largest" => {
             prepare();
-            let stack = slab::take(14, identity()).unwrap();
+            let stack = slab::take(14, Some(identity())).unwrap();
             // Where a recursion would come to after a gigabyte.
             // SAFETY: none; this is what the test is about.
             unsafe { ((stack.limit() - 8) as *mut u64).write_volatile(1) };
@@ -183,7 +183,7 @@ fn overflow(class: u8) {
 }
 
 fn go(class: u8, f: fn(u64) -> u64) {
-    let stack = slab::take(class, identity()).unwrap();
+    let stack = slab::take(class, Some(identity())).unwrap();
     stack.footer().set_goroutine(std::ptr::without_provenance(4711));
     on(stack, f);
 }

@@ -3,7 +3,7 @@ use crate::sys::identity::tests::{alone, identity};
 use std::ptr;
 
 fn many(class: u8, count: usize) -> Vec<Stack> {
-    (0..count).map(|_| take(class, identity()).unwrap()).collect()
+    (0..count).map(|_| take(class, Some(identity())).unwrap()).collect()
 }
 
 #[test]
@@ -24,14 +24,14 @@ fn twenty_thousand_stacks_are_distinct_usable_and_come_back() {
     }
     give_back(&stacks);
     assert!(stats().slots_free >= 20_000);
-    assert_eq!(take(2, identity()).unwrap(), *stacks.last().unwrap());
+    assert_eq!(take(2, Some(identity())).unwrap(), *stacks.last().unwrap());
     give_back(&stacks[stacks.len() - 1..]);
 }
 
 #[test]
 fn find_tells_guard_frames_block_and_footer_from_what_is_no_slot() {
     for class in [0, 1, 2, 4, 14] {
-        let stack = take(class, identity()).unwrap();
+        let stack = take(class, Some(identity())).unwrap();
         let marker = std::ptr::from_ref(&class).cast();
         stack.footer().set_goroutine(marker);
         let top = stack.base() + stack.size();
@@ -69,7 +69,7 @@ fn threads_that_take_and_give_back_at_once_never_share_a_stack() {
             scope.spawn(move || {
                 for round in 0..2000 {
                     let mut out = [MaybeUninit::uninit(); 8];
-                    let count = take_batch(1, identity(), &mut out[..1 + round % 8]);
+                    let count = take_batch(1, Some(identity()), &mut out[..1 + round % 8]);
                     assert!(count > 0);
                     // SAFETY: so many are written.
                     let stacks = unsafe { out[..count].assume_init_ref() };
@@ -89,7 +89,7 @@ fn threads_that_take_and_give_back_at_once_never_share_a_stack() {
 
 /// Takes stacks until there are no more, and gives how many there were and the error.
 fn exhaust(class: u8) -> (usize, io::Error) {
-    (0..).find_map(|count| take(class, identity()).err().map(|error| (count, error))).unwrap()
+    (0..).find_map(|count| take(class, Some(identity())).err().map(|error| (count, error))).unwrap()
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_limit_on_address_space_is_used_up_in_smaller_pieces_and_then_named() {
     assert!(text.contains("RLIMIT_AS"), "{text}");
     // SAFETY: as above.
     unsafe { libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit }) };
-    take(4, identity()).unwrap();
+    take(4, Some(identity())).unwrap();
 }
 
 #[test]

@@ -54,6 +54,15 @@ impl Unavailable {
     pub(crate) fn short(reason: impl Into<String>) -> Unavailable {
         Unavailable { reason: reason.into(), is_shortage: true }
     }
+
+    /// What is missing.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) fn is_shortage(&self) -> bool {
+        self.is_shortage
+    }
 }
 
 impl fmt::Display for Unavailable {

@@ -55,13 +55,13 @@ fn a_closed_channel_gives_what_it_has_and_then_the_end() {
 fn whoever_waits_hears_that_the_other_side_is_gone() {
     for capacity in 0..20 {
         let (s, r) = bounded(capacity);
-        let waiting = gort::go(move || (r.recv(), r.try_recv()));
+        let waiting = gort::go(move || (r.recv(), r.recv()));
         super::wait_for_state(&waiting, "chan receive");
         let other = s.clone();
         drop(s);
         other.send(1).unwrap();
         drop(other);
-        assert_eq!(waiting.join().unwrap(), (Ok(1), Err(TryRecvError::Disconnected)));
+        assert_eq!(waiting.join().unwrap(), (Ok(1), Err(RecvError)));
 
         let (s, r) = bounded(capacity);
         (0..capacity).for_each(|i| s.send(i).unwrap());

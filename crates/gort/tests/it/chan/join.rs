@@ -12,7 +12,7 @@ use std::time::Duration;
 fn by_both(body: fn()) {
     gort::go(body).join().unwrap();
     let thread = thread::spawn(body);
-    gort::blocking(|| thread.join().unwrap());
+    gort::blocking_send(|| thread.join().unwrap());
 }
 
 #[gort::test(procs = [1, 2, 4])]

@@ -308,7 +308,7 @@ fn run(troubles: Troubles) {
     }
     drop((senders, receivers));
     goroutines.into_iter().for_each(|goroutine| goroutine.join().unwrap());
-    gort::blocking(|| threads.into_iter().for_each(|thread| thread.join().unwrap()));
+    gort::blocking_send(|| threads.into_iter().for_each(|thread| thread.join().unwrap()));
     cancellers.stop();
 
     assert!(ledger.dropped.iter().all(|times| times.load(Relaxed) == 1), "dropped once, whatever happened");

@@ -20,7 +20,7 @@ fn a_thread_and_a_goroutine_exchange_values_both_ways() {
         let sender = gort::go(move || (0..count).for_each(|i| to_thread.send(i).unwrap()));
         assert!(from_thread.iter().eq(0..count));
         sender.join().unwrap();
-        gort::blocking(|| other.join().unwrap());
+        gort::blocking_send(|| other.join().unwrap());
     }
 }
 
@@ -32,7 +32,7 @@ fn two_threads_exchange_values() {
         let (s, r) = bounded(capacity);
         let sender = thread::spawn(move || (0..count).for_each(|i| s.send(i).unwrap()));
         let receiver = thread::spawn(move || assert!(r.iter().eq(0..count)));
-        gort::blocking(|| {
+        gort::blocking_send(|| {
             sender.join().unwrap();
             receiver.join().unwrap();
         });
@@ -71,7 +71,7 @@ fn a_threads_select_serves_threads_and_goroutines() {
         result.send(next).unwrap();
     });
     assert_eq!(results.recv(), Ok([count, count]));
-    gort::blocking(|| {
+    gort::blocking_send(|| {
         feeder.join().unwrap();
         selecting.join().unwrap();
     });

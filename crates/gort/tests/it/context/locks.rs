@@ -198,7 +198,7 @@ fn a_wait_for_a_blocking_section_ends_and_the_section_goes_on() {
     wait_for_state(&goroutine, "join");
     let cancelled_at = Instant::now();
     cancel.cancel();
-    for (outcome, ended_at) in [goroutine.join().unwrap(), gort::blocking(|| thread.join().unwrap())] {
+    for (outcome, ended_at) in [goroutine.join().unwrap(), gort::blocking_send(|| thread.join().unwrap())] {
         assert!(outcome.unwrap_err().is_cancelled());
         let took = ended_at.saturating_duration_since(cancelled_at);
         assert!(took < soon(), "took {took:?}");

@@ -9,7 +9,7 @@ mod tree;
 
 use crate::support::{wait_for_state, wait_until};
 use gort::context::{Context, Ended, background};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const fn ms(count: u64) -> Duration {
@@ -31,7 +31,7 @@ fn is_reached<R: Send + 'static>(reason: &str, wait: impl Fn(Context) -> R + Sen
     let wait = Arc::new(wait);
     for on_thread in [false, true] {
         let (ctx, cancel) = background().with_cancel();
-        let (s, r) = mpsc::channel();
+        let (s, r) = gort::chan::bounded(1);
         let before = waiting(reason);
         let wait = wait.clone();
         let body = move || s.send((wait(ctx), Instant::now())).unwrap();
@@ -47,7 +47,7 @@ fn is_reached<R: Send + 'static>(reason: &str, wait: impl Fn(Context) -> R + Sen
         }
         let cancelled_at = Instant::now();
         cancel.cancel();
-        let (outcome, ended_at) = gort::blocking(|| r.recv_timeout(Duration::from_secs(20))).expect("not reached");
+        let (outcome, ended_at) = r.recv_timeout(Duration::from_secs(20)).expect("not reached");
         let took = ended_at.saturating_duration_since(cancelled_at);
         assert!(took < soon(), "took {took:?}");
         check(outcome);

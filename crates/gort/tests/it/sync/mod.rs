@@ -30,7 +30,7 @@ fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
     for goroutine in goroutines {
         goroutine.join().unwrap();
     }
-    gort::blocking(|| {
+    gort::blocking_send(|| {
         for thread in threads {
             thread.join().unwrap();
         }

@@ -32,6 +32,11 @@ fn wait_for_no_threads() {
     wait_until(|| own_threads().is_empty());
 }
 
+/// Waits until the runtime has only the threads that this has kept.
+fn wait_for_kept_threads(left: &Left) {
+    wait_until(|| own_threads().len() == left.threads());
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("the descriptors of this process").count()
 }

@@ -1,8 +1,8 @@
 //! What is refused, what ends, and what stays as it is.
 
-use super::{LONG, at_procs, named, names, own_threads, shut_down_clean, wait_for_no_threads};
+use super::{LONG, at_procs, named, names, own_threads, shut_down_clean, wait_for_kept_threads, wait_for_no_threads};
 use crate::child;
-use crate::support::{ms, scaled, wait_for_state, wait_until};
+use crate::support::{ms, needs_migration, scaled, wait_for_state, wait_until};
 use gort::context::background;
 use gort::runtime::{ShuttingDown, shutdown};
 use std::sync::Arc;
@@ -102,17 +102,22 @@ fn what_is_left_at_a_stop_stays_as_it_is_and_goes_on_with_the_next_start() {
             assert!(goroutine.spawn_site().unwrap().file().ends_with("rule.rs"));
             assert!(handles.iter().any(|handle| handle.goroutine().id() == goroutine.id()));
         }
-        assert_eq!(left.threads(), 1, "the hog's");
+        // Where a goroutine is bound to its thread, that is left with it.
+        let is_bound = gort::runtime::mode() == gort::runtime::Mode::Bound;
+        assert!(left.threads() == 1 || is_bound, "the hog's, not {}", left.threads());
         let text = left.to_string();
-        assert!(text.starts_with("left: 4 goroutines, 1 thread\n"), "{text}");
+        assert!(text.starts_with("left: 4 goroutines, 1 thread\n") || is_bound, "{text}");
         assert!(text.contains(" \"parked\" [park, ") && text.contains("\n\twaits at "), "{text}");
-        wait_until(|| own_threads().len() == 1);
+        wait_for_kept_threads(&left);
         assert!(own_threads()[0].starts_with("gort-m"));
 
         // Nothing goes on by itself, also when it could.
         OVER.store(true, SeqCst);
         handles[0].goroutine().unpark();
-        wait_for_no_threads();
+        wait_until(|| DROPPED.load(SeqCst) == 1);
+        if !is_bound {
+            wait_for_no_threads();
+        }
         std::thread::sleep(ms(20));
         assert_eq!(DROPPED.load(SeqCst), 1, "the hog has ended, as it would have anyhow");
         assert_eq!(names(&shutdown(Instant::now())), ["never ran", "parked", "runnable"], "asked once more");
@@ -215,8 +220,9 @@ fn each_start_has_its_own_settings() {
                 left_over.push(stays);
             }
             let left = shutdown(Instant::now());
-            assert_eq!((left.goroutines().len(), left.threads()), (5, 0), "{left}");
-            wait_for_no_threads();
+            assert_eq!(left.goroutines().len(), 5, "{left}");
+            assert!(left.threads() == 0 || gort::runtime::mode() == gort::runtime::Mode::Bound, "{left}");
+            wait_for_kept_threads(&left);
         }
     });
     this.run("").exited(0);
@@ -277,5 +283,8 @@ fn a_stop_is_bounded_whatever_blocks() {
             assert_eq!(talks.load(SeqCst), talked);
         }
     });
+    if needs_migration("who has begun on a blocked thread waits for it") {
+        return;
+    }
     at_procs(this, "");
 }
