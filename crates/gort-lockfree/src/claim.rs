@@ -126,8 +126,8 @@ impl Claim {
             }
             return free;
         }
-        // Acquire: pairs with the Release of whatever published the waiter's node; its slot is seen.
-        // Relaxed on failure: the loser touches nothing.
+        // The Acquire pairs with nothing, since no Release stores WAITING: that the winner sees the waiter's slot is due to the lock under which
+        // it found the waiter's node. Relaxed on failure: the loser touches nothing.
         self.0.compare_exchange(WAITING, taken, Acquire, Relaxed).is_ok()
     }
 
@@ -135,7 +135,7 @@ impl Claim {
     #[inline]
     pub fn finish(&self, outcome: u8) {
         debug_assert!(u32::from(outcome) < 1 << (CASE_SHIFT - OUTCOME_SHIFT));
-        // Relaxed: the caller's own store, in `take`.
+        // Relaxed: the caller's own store, in `take`; or the waiter's own, which has handed the claim over with a Release (`Taken::directly`).
         let taken = self.0.load(Relaxed);
         debug_assert!(taken & 3 == TAKEN, "Claim::finish: not taken");
         // Release: pairs with the Acquire in `state`; the waiter sees what it was given.

@@ -13,7 +13,7 @@
 //!
 //! | bit | meaning | set by | cleared by |
 //! |---|---|---|---|
-//! | QUEUED | the queue is not empty | `queue` | `settled`, under the queue's lock |
+//! | QUEUED | somebody may stand in the queue; without it nobody does | `queue` | `settled`, under the queue's lock |
 //! | WOKEN | one that wants all was taken out of the queue, awake, without a permit | `settled` | that party: it takes, queues again, or leaves |
 //!
 //! There are two ways to take. *Some* is polite: not while either bit is set, so that who waits is not passed by. *All* barges: whoever
@@ -30,7 +30,8 @@
 //! compare-and-swap finds too little, or one of the bits. Permits that become free after that find QUEUED, and their giver serves the queue from
 //! the front until the first does not fit; likewise whoever leaves the queue. With WOKEN set the queue need not be served: the woken party
 //! takes all, or finds that somebody else has and clears WOKEN in the same step. Either way there is a holder, who gives later and finds
-//! WOKEN gone or another woken party. It follows, too, that only one party is woken at a time.
+//! WOKEN gone or another woken party. It follows, too, that only one party is woken at a time. Whoever leaves the queue while WOKEN is set may
+//! leave it empty with QUEUED set, which that giver clears.
 //!
 //! **What a holder wrote the next one sees.** Giving is a Release, taking an Acquire, and every change between is a read-modify-write, which
 //! keeps the release sequence. A hand-over passes on what `settle` acquired, the other givers' writes, through the queue's lock or the claim.

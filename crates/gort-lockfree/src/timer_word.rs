@@ -79,7 +79,7 @@ impl TimerWord {
     pub fn set(&self, until_ns: u64) -> Option<u64> {
         debug_assert!(until_ns != 0, "TimerWord::set: 0 means none");
         // Relaxed: ordered before the look at `armed` by fence A; the waiter's own order against
-        // its timer goes through its `ParkWord` or `SideWord`.
+        // its timer goes through its `WakeWord` or `SideWord`.
         self.until.store(until_ns, Relaxed);
         // Fence A: pairs with fence B in `fire`.
         if !mutated!("timer_set_no_fence") {

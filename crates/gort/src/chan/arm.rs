@@ -33,9 +33,27 @@ use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
-/// One operation of a `select!`. Sealed: only the types here have it.
+pub(super) mod sealed {
+    /// No other crate can name it.
+    pub trait Sealed {}
+}
+
+impl<T> sealed::Sealed for RecvArm<'_, T> {}
+impl<T> sealed::Sealed for SendArm<'_, T> {}
+
+/// One operation of a `select!`. Sealed: only the types of this crate have it.
+///
+/// What `select!` expands to is safe code, which anybody could write. So nothing here that is safe to call may be unsound, whoever calls it: an arm
+/// believes that it has won only if it has found out itself, or by an `unsafe` call.
+/// ```compile_fail
+/// use gort::chan::__private::{Arm, RecvArm};
+/// let (_s, r) = gort::chan::bounded::<String>(0);
+/// let arm = RecvArm::new(&r);
+/// arm.settle(0); // "A value has been delivered."
+/// arm.take();
+/// ```
 #[doc(hidden)]
-pub trait Arm {
+pub trait Arm: sealed::Sealed {
     /// Goes on if it can at once.
     #[doc(hidden)]
     fn attempt(&self, caller: Caller) -> bool;
@@ -63,8 +81,11 @@ pub trait Arm {
     unsafe fn delist(&self);
 
     /// Its case has ended the wait: true if that was a success.
+    ///
+    /// # Safety
+    /// It has, with this outcome, and this is said once.
     #[doc(hidden)]
-    fn settle(&self, outcome: u8) -> bool;
+    unsafe fn settle(&self, outcome: u8) -> bool;
 
     /// True if what it waits for has come without taking the claim. Who brings it kicks the party.
     #[doc(hidden)]
@@ -135,7 +156,7 @@ impl<'a, T> RecvArm<'a, T> {
     /// If it has not.
     pub fn take(&self) -> Result<T, RecvError> {
         match self.state.replace(Received::Nothing) {
-            // SAFETY: the state says that it is there, and it is taken once.
+            // SAFETY: the state says that it is there, which is said by `attempt`, which has written it, and by `settle`; and it is taken once.
             Received::Value => Ok(unsafe { (*self.slot.get()).assume_init_read() }),
             Received::Closed => Err(RecvError),
             Received::Nothing => panic!("select: this operation was not selected"),
@@ -211,7 +232,7 @@ impl<T> Arm for RecvArm<'_, T> {
         }
     }
 
-    fn settle(&self, outcome: u8) -> bool {
+    unsafe fn settle(&self, outcome: u8) -> bool {
         let state = match ArmEnd::of(outcome) {
             ArmEnd::Delivered => Received::Value,
             ArmEnd::Closed => Received::Closed,
@@ -303,7 +324,7 @@ impl<T> Arm for SendArm<'_, T> {
         self.sender.chan.delist_sender(unsafe { self.node.get() });
     }
 
-    fn settle(&self, outcome: u8) -> bool {
+    unsafe fn settle(&self, outcome: u8) -> bool {
         match ArmEnd::of(outcome) {
             ArmEnd::Turn => self.turn.set(Some(self.turn.take().unwrap_or(Turn::Place))),
             ArmEnd::Closed => self.is_closed.set(true),
@@ -359,9 +380,17 @@ pub struct Manner {
 }
 
 /// Runs the operations `arms`: the number of the one that was, `None` when the limit has come.
+///
+/// Each is borrowed for itself, so none is there twice: it has one node, which cannot stand in two places.
+/// ```compile_fail
+/// use gort::chan::__private::{Arm, Limit, Manner, RecvArm, select};
+/// let (_s, r) = gort::chan::bounded::<u8>(0);
+/// let arm = RecvArm::new(&r);
+/// select(&[&arm, &arm], Limit::NotAtAll, Manner::default());
+/// ```
 #[doc(hidden)]
 #[track_caller]
-pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
+pub fn select(arms: &[&mut dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
     let caller = Caller::begin();
     let until_ns = limit.until_ns();
     // One arm alone is looked at in one moment anyway.
@@ -372,7 +401,7 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
     loop {
         let before = changes();
         for &at in order {
-            let arm = arms[usize::from(at)];
+            let arm = &arms[usize::from(at)];
             if if manner.news { arm.is_ready() } else { arm.attempt(caller) } {
                 return Some(usize::from(at));
             }
@@ -393,7 +422,7 @@ pub fn select(arms: &[&dyn Arm], limit: Limit, manner: Manner) -> Option<usize> 
 }
 
 /// Waits once: the arm that has won meanwhile; `None` if all should look again.
-fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Caller) -> Option<usize> {
+fn wait(arms: &[&mut dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Caller) -> Option<usize> {
     let claim = Claim::new();
     let end = walk::wait(
         &claim,
@@ -408,16 +437,17 @@ fn wait(arms: &[&dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Cal
         // SAFETY: only what was enlisted is delisted.
         |place| unsafe { arms[usize::from(order[place])].delist() },
     )?;
-    arms[end.case as usize].settle(end.outcome).then_some(end.case as usize)
+    // SAFETY: the claim says so.
+    unsafe { arms[end.case as usize].settle(end.outcome) }.then_some(end.case as usize)
 }
 
 /// The party: one of its arms' coming makes it late, as the clock does; it gives its claim up and looks at all of them again.
-struct Chooser<'a> {
+struct Chooser<'a, 'b> {
     waiting: Waiting<'a>,
-    arms: &'a [&'a dyn Arm],
+    arms: &'a [&'b mut dyn Arm],
 }
 
-impl Party for Chooser<'_> {
+impl Party for Chooser<'_, '_> {
     type Id = &'static G;
 
     fn id(&self) -> &'static G {

@@ -71,8 +71,8 @@ impl<T> Receiver<T> {
             Err(TryRecvError::Empty) => {}
         }
         let done = ctx.done();
-        let (value, end) = (RecvArm::new(self), RecvArm::new(&done));
-        match select(&[&value, &end], Limit::ForEver, Manner { biased: true, news: false }) {
+        let (mut value, mut end) = (RecvArm::new(self), RecvArm::new(&done));
+        match select(&[&mut value, &mut end], Limit::ForEver, Manner { biased: true, news: false }) {
             Some(0) => value.take().map_err(|_| RecvCtxError::Disconnected),
             _ => Err(RecvCtxError::Ended(ctx.ended())),
         }
@@ -101,8 +101,8 @@ impl<T> Sender<T> {
             Err(TrySendError::Full(value)) => value,
         };
         let done = ctx.done();
-        let (room, end) = (SendArm::new(self), RecvArm::new(&done));
-        match select(&[&room, &end], Limit::ForEver, Manner { biased: true, news: false }) {
+        let (mut room, mut end) = (SendArm::new(self), RecvArm::new(&done));
+        match select(&[&mut room, &mut end], Limit::ForEver, Manner { biased: true, news: false }) {
             Some(0) => room.send(value).map_err(|error| SendCtxError::Disconnected(error.into_inner())),
             _ => Err(SendCtxError::Ended(value, ctx.ended())),
         }

@@ -133,9 +133,10 @@ impl<'a> Select<'a> {
     }
 
     #[track_caller]
-    fn run(&self, limit: Limit, news: bool) -> Option<usize> {
-        let present = self.ends.iter().enumerate().filter_map(|(at, end)| Some((at, end.as_deref()? as &dyn Arm)));
-        let (numbers, arms): (Vec<usize>, Vec<&dyn Arm>) = present.unzip();
+    fn run(&mut self, limit: Limit, news: bool) -> Option<usize> {
+        let present = self.ends.iter_mut().enumerate();
+        let present = present.filter_map(|(at, end)| Some((at, end.as_deref_mut()? as &mut dyn Arm)));
+        let (numbers, arms): (Vec<usize>, Vec<&mut dyn Arm>) = present.unzip();
         select(&arms, limit, Manner { biased: self.biased, news }).map(|won| numbers[won])
     }
 

@@ -9,6 +9,7 @@
 //! a channel on which nothing ever comes.
 
 use super::arm::Arm;
+use super::arm::sealed::Sealed;
 use super::look::Look;
 use crate::spawn::join::Share;
 use crate::timer::NEVER;
@@ -58,6 +59,8 @@ impl<T> Drop for JoinArm<'_, T> {
     }
 }
 
+impl<T> Sealed for JoinArm<'_, T> {}
+
 impl<T> Arm for JoinArm<'_, T> {
     fn attempt(&self, _: Caller) -> bool {
         self.share.is_ready()
@@ -88,7 +91,7 @@ impl<T> Arm for JoinArm<'_, T> {
         self.leave();
     }
 
-    fn settle(&self, _: u8) -> bool {
+    unsafe fn settle(&self, _: u8) -> bool {
         unreachable!("a goroutine's end takes no claim")
     }
 

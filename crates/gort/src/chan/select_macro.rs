@@ -251,7 +251,7 @@ macro_rules! __select {
                     ::core::option::Option::None
                 } else {
                     $crate::chan::__private::select(
-                        &[$(&$name as &dyn $crate::chan::__private::Arm),*],
+                        &[$(&mut $name as &mut dyn $crate::chan::__private::Arm),*],
                         limit,
                         $crate::chan::__private::Manner { biased: $biased, news: false },
                     )
@@ -274,8 +274,8 @@ macro_rules! __select {
     (@operand recv ($r:expr)) => { &$r };
     (@operand send ($s:expr, $m:expr)) => { &$s };
     (@operand join ($h:expr)) => { &mut $h };
-    (@arm recv $name:ident) => { let $name = $crate::chan::__private::RecvArm::new($name); };
-    (@arm send $name:ident) => { let $name = $crate::chan::__private::SendArm::new($name); };
+    (@arm recv $name:ident) => { let mut $name = $crate::chan::__private::RecvArm::new($name); };
+    (@arm send $name:ident) => { let mut $name = $crate::chan::__private::SendArm::new($name); };
     (@arm join $name:ident) => { let mut $name = $crate::chan::__private::JoinArm::new($name.__share()); };
     (@finish recv ($r:expr) $name:ident) => { $name.take() };
     (@finish join ($h:expr) $name:ident) => { $name.take() };

@@ -38,8 +38,8 @@
 //! | `forked` | what is left in the child of a fork |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
 //!
-//! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's. With no other
-//! lock held.
+//! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's and what that
+//! takes: a timer cell's and a free list's (`find::expire_idle`, see `timer::cell`). With no other lock held.
 
 pub(crate) mod bound;
 pub(crate) mod counters;

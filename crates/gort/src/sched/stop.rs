@@ -415,12 +415,17 @@ impl State {
     /// All have left who can.
     fn finish(&mut self, late_threads: usize, ready: &mut GList) {
         let left = Left::take(&[]).and_threads(late_threads);
+        let mut exempt = self.answered.clone();
+        exempt.extend(self.waiting().filter_map(|call| call.goroutine));
+        let left_but_callers = Left::take(&exempt).and_threads(late_threads);
         root::renew();
         set_phase(Phase::Stopped);
         leave::detach();
         self.over();
         for call in self.waiting() {
-            call.answer = Some(left.clone());
+            // One that has called in this phase, late. Its own end is not what it waits for.
+            let answer = if call.goroutine.is_some() { &left_but_callers } else { &left };
+            call.answer = Some(answer.clone());
             call.tell(ready);
         }
     }

@@ -152,7 +152,8 @@ fn sleep_until_woken(until_ns: u64) -> bool {
     {
         let central = SCHED.central.lock();
         let is_covered = idle::earliest_timer() >= central.covered_ns() || idle::earliest_timer() == NEVER;
-        // Relaxed: an M that leaves the poller takes a P, under this lock, before it does anything else.
+        // Relaxed: it may be out of date. An M that has left the poller meanwhile comes to this lock for a P after us (`idle::withdraw`), or to the
+        // global queue with what it has found, and who takes an idle P wakes us.
         let is_polled = SCHED.polling.load(Relaxed) == POLL_BLOCKED;
         let is_all_idle = central.idle_p_count >= SCHED.procs.load(Relaxed);
         if !is_all_idle || !is_polled || !is_covered || idle::is_work_anywhere() || super::stackless::is_exhausted() {

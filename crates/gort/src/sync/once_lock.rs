@@ -5,7 +5,6 @@ use crate::context::{Bound, Context, Ended};
 use crate::wait::Caller;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 /// A cell that is written once and then read by many, as [`std::sync::OnceLock`].
@@ -19,9 +18,10 @@ use std::time::{Duration, Instant};
 /// assert_eq!(NAME.set("second".to_owned()), Err("second".to_owned()));
 /// ```
 pub struct OnceLock<T> {
-    /// COMPLETE if and only if the value is there.
+    /// If complete, the value is there.
     once: Once,
-    value: UnsafeCell<MaybeUninit<T>>,
+    /// Drops the value by itself: with a `Drop` of the cell, what the value borrows would have to outlive the cell.
+    value: UnsafeCell<Option<T>>,
 }
 
 // SAFETY: shared references to the value go to several threads (`T: Sync`), and one thread may write it that another drops (`T: Send`).
@@ -36,7 +36,7 @@ impl<T> OnceLock<T> {
     /// An empty cell.
     #[must_use]
     pub const fn new() -> Self {
-        Self { once: Once::new(), value: UnsafeCell::new(MaybeUninit::uninit()) }
+        Self { once: Once::new(), value: UnsafeCell::new(None) }
     }
 
     /// The value, if it is there. Never waits.
@@ -46,7 +46,7 @@ impl<T> OnceLock<T> {
     #[inline]
     pub fn get(&self) -> Option<&T> {
         // SAFETY: complete, so the value is there, and is not written any more.
-        self.once.is_completed().then(|| unsafe { (*self.value.get()).assume_init_ref() })
+        self.once.is_completed().then(|| unsafe { (*self.value.get()).as_ref().unwrap_unchecked() })
     }
 
     /// The value, if it is there.
@@ -58,8 +58,7 @@ impl<T> OnceLock<T> {
     /// assert_eq!(cell.into_inner(), Some(2));
     /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        // SAFETY: complete, so the value is there.
-        self.once.is_completed().then(|| unsafe { self.value.get_mut().assume_init_mut() })
+        self.value.get_mut().as_mut()
     }
 
     /// Writes the value. Waits if somebody else is at it.
@@ -156,8 +155,8 @@ impl<T> OnceLock<T> {
     fn fill(&self, f: impl FnOnce() -> T, caller: Caller) -> &T {
         let write = |_: &OnceState| {
             let value = f();
-            // SAFETY: the one who runs is alone with the cell: it is not complete, so nobody reads.
-            unsafe { (*self.value.get()).write(value) };
+            // SAFETY: the one who runs is alone with the cell: it is not complete, so nobody reads. What is overwritten is `None`.
+            unsafe { self.value.get().write(Some(value)) };
         };
         self.once.run_with(true, write, "", caller);
         self.get().expect("completed")
@@ -169,8 +168,8 @@ impl<T> OnceLock<T> {
     /// ```
     /// assert_eq!(gort::sync::OnceLock::<u8>::new().into_inner(), None);
     /// ```
-    pub fn into_inner(mut self) -> Option<T> {
-        self.take()
+    pub fn into_inner(self) -> Option<T> {
+        self.value.into_inner()
     }
 
     /// Takes the value out and leaves the cell empty.
@@ -182,18 +181,11 @@ impl<T> OnceLock<T> {
     /// assert_eq!(cell.get(), None);
     /// ```
     pub fn take(&mut self) -> Option<T> {
-        if !self.once.is_completed() {
-            return None;
+        let value = self.value.get_mut().take();
+        if value.is_some() {
+            self.once = Once::new();
         }
-        self.once = Once::new();
-        // SAFETY: it was complete, and now counts as empty: the value is ours.
-        Some(unsafe { self.value.get_mut().assume_init_read() })
-    }
-}
-
-impl<T> Drop for OnceLock<T> {
-    fn drop(&mut self) {
-        drop(self.take());
+        value
     }
 }
 

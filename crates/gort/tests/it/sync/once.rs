@@ -2,7 +2,7 @@
 
 use super::{mixed, wait_for_waiters};
 use crate::support::{rounds, wait_until};
-use gort::sync::{LazyLock, Once, OnceLock};
+use gort::sync::{LazyLock, Mutex, Once, OnceLock, Pool, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -137,4 +137,17 @@ fn a_lazy_lock_makes_its_value_once_or_never() {
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap();
         assert_eq!(text == "on purpose", look == 0, "{text}");
     }
+}
+
+/// What lies in a cell may borrow what ends before the cell does, as with std's: nothing of gort's looks at a value that it drops.
+#[test]
+fn a_value_may_borrow_what_ends_before_the_cell() {
+    let (once, mutex, rwlock) = (OnceLock::new(), Mutex::new(""), RwLock::new(""));
+    let pool = Pool::new(|| "");
+    let text = String::from("short-lived");
+    once.set(&text[..]).unwrap();
+    *mutex.lock().unwrap() = &text;
+    *rwlock.write().unwrap() = &text;
+    pool.put(&text);
+    assert_eq!(once.get(), Some(&"short-lived"));
 }

@@ -215,6 +215,68 @@ fn of_several_deadlines_the_earliest_counts() {
     at_procs(this, "");
 }
 
+thread_local! {
+    /// On a thread of the runtime's: holds up its end, and with it that of the shutdown.
+    static HOLDS_UP: HoldsUp = const { HoldsUp };
+}
+
+struct HoldsUp;
+
+static IS_LEAVING: AtomicBool = AtomicBool::new(false);
+static HAS_ANSWER: AtomicBool = AtomicBool::new(false);
+
+impl Drop for HoldsUp {
+    fn drop(&mut self) {
+        IS_LEAVING.store(true, SeqCst);
+        poll(&HAS_ANSWER);
+    }
+}
+
+/// Waits without gort.
+fn poll(flag: &AtomicBool) {
+    while !flag.load(SeqCst) {
+        std::thread::sleep(ms(1));
+    }
+}
+
+/// A goroutine that calls when the time is over and the threads are leaving gets what is left but itself; whoever called before sees it there.
+#[test]
+fn a_goroutine_may_call_while_the_threads_leave() {
+    static IS_HELD_UP: AtomicBool = AtomicBool::new(false);
+    static IS_AWAY: AtomicBool = AtomicBool::new(false);
+    let this = child::of(|_| {
+        let parked = named("parked").spawn(gort::park).unwrap();
+        wait_for_state(parked.goroutine().id(), "park");
+        // Each on the thread of an M, at the same time, so not on the same one.
+        let late = named("late").spawn(|| {
+            gort::host(|| {
+                IS_AWAY.store(true, SeqCst);
+                poll(&IS_LEAVING);
+                let left = shut_down();
+                HAS_ANSWER.store(true, SeqCst);
+                left
+            })
+        });
+        let leaves = gort::go(|| {
+            gort::host(|| {
+                HOLDS_UP.with(|_| IS_HELD_UP.store(true, SeqCst));
+                poll(&IS_AWAY);
+            });
+        });
+        poll(&IS_HELD_UP);
+        leaves.join().unwrap();
+        let left = shutdown(Instant::now() + ms(20));
+        assert_eq!(names(&left), ["late", "parked"]);
+        let left = late.unwrap().join().unwrap();
+        assert_eq!(names(&left), ["parked"]);
+        gort::go(|| ()).join().unwrap();
+        parked.goroutine().unpark();
+        parked.join().unwrap();
+        shut_down_clean();
+    });
+    at_procs(this, "");
+}
+
 /// Without a runtime there is nothing to do, and no runtime is started for it.
 #[test]
 fn without_a_runtime_it_returns_at_once() {
