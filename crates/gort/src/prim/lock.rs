@@ -24,7 +24,7 @@
 //!
 //! Source: Drepper, "Futexes are tricky", mutex 3; Go `runtime/lock_futex.go`.
 //! Rejected: a ticket lock (fair, but a holder that the kernel has descheduled stops everyone behind it); a look after each pause (a channel that
-//! two Ps used cost 100 ns per message instead of 39); a membarrier by who is about to sleep, in place of the nap (there are systems without).
+//! two Ps used cost 100 ns per message instead of 37); a membarrier by who is about to sleep, in place of the nap (there are systems without).
 
 use crate::sys::{clock, fork, futex};
 use gort_lockfree::crowd::Guarded;
@@ -43,10 +43,12 @@ const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// The longest pause between two looks at the word before sleeping. Each is twice the one before: every look takes the word's cache line from the
-/// holder, who works in the same line and lets go all the later. All together they last about as long as a wake-up costs.
+/// Before the first look at the word, once it was held. Long enough that the holder, who works in the same cache line, gets on with it: a channel that
+/// two Ps use is faster if each has it for some operations in a row.
+const FIRST_PAUSES: u32 = 8;
+/// The longest pause between two looks before sleeping. Each is twice the one before: every look takes the word's cache line from the holder, who
+/// lets go all the later. All together they last about as long as a wake-up costs.
 const MOST_PAUSES: u32 = 64;
-
 /// The first nap. Each is twice the one before, so a wake-up that was missed costs no more than the wait before it.
 const NAP_NS: u64 = 1_000_000;
 
@@ -106,7 +108,7 @@ impl<T: ?Sized> Lock<T> {
         }
         // Nobody is left in there who could let go.
         fork::refuse_child();
-        let mut pauses = 1;
+        let mut pauses = FIRST_PAUSES;
         while pauses <= MOST_PAUSES {
             for _ in 0..pauses {
                 std::hint::spin_loop();
