@@ -393,9 +393,10 @@ pub struct Manner {
 pub fn select(arms: &[&mut dyn Arm], limit: Limit, manner: Manner) -> Option<usize> {
     let caller = Caller::begin();
     let until_ns = limit.until_ns();
-    // One arm alone is looked at in one moment anyway.
+    // One arm alone is looked at in one moment anyway, and who waits for ever does not ask for one.
+    let counts = arms.len() > 1 && until_ns != FOR_EVER;
     let changes =
-        || if arms.len() < 2 { 0 } else { arms.iter().fold(0, |sum: u32, arm| sum.wrapping_add(arm.look().changes())) };
+        || if counts { arms.iter().fold(0, |sum: u32, arm| sum.wrapping_add(arm.look().changes())) } else { 0 };
     let order = Order::new(arms.len(), manner.biased, caller.me);
     let order = order.as_slice();
     loop {
