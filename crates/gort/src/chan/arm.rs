@@ -197,7 +197,7 @@ impl<T> Arm for RecvArm<'_, T> {
     fn look(&self) -> Look {
         match &self.receiver.flavor {
             Flavor::Chan(chan) => chan.look_for_value(),
-            Flavor::Never => Look::NEVER,
+            Flavor::Never => Look::NOTHING,
             _ => Look::PERHAPS,
         }
     }

@@ -67,7 +67,7 @@ impl<T> Arm for JoinArm<'_, T> {
     }
 
     fn look(&self) -> Look {
-        if self.share.is_ready() { Look::COME } else { Look::NEVER }
+        if self.share.is_ready() { Look::COME } else { Look::NOTHING }
     }
 
     fn is_ready(&self) -> bool {

@@ -19,8 +19,8 @@ use std::sync::atomic::fence;
 pub struct Look(u32);
 
 impl Look {
-    /// There will never be anything.
-    pub(super) const NEVER: Self = Self(0);
+    /// There is nothing, nor was there before.
+    pub(super) const NOTHING: Self = Self(0);
     /// There was nothing before, and now there will always be something.
     pub(super) const COME: Self = Self(CHANGE | 1);
     /// Only an attempt can tell.

@@ -49,6 +49,7 @@ const FIRST_PAUSES: u32 = 8;
 /// The longest pause between two looks before sleeping. Each is twice the one before: every look takes the word's cache line from the holder, who
 /// lets go all the later. All together they last about as long as a wake-up costs.
 const MOST_PAUSES: u32 = 64;
+
 /// The first nap. Each is twice the one before, so a wake-up that was missed costs no more than the wait before it.
 const NAP_NS: u64 = 1_000_000;
 
