@@ -83,7 +83,7 @@ struct State {
     dormant: Option<Dormant>,
     due_ns: u64,
     refs: u32,
-    /// The free list that it came from.
+    /// The free list that it goes to: that of who uses it, wherever it came from. Two that take from a third one's list would meet there for ever.
     home: u32,
 }
 
@@ -133,10 +133,11 @@ pub(crate) struct CellRef(&'static TimerCell);
 impl CellRef {
     /// A cell that keeps `dormant`, not armed.
     pub(crate) fn new(dormant: Dormant) -> Self {
-        let cell = take_free();
+        let (cell, shard) = take_free();
         {
             let mut state = cell.state.lock();
             debug_assert!(state.is_over() && state.dormant.is_none());
+            state.home = shard as u32;
             state.dormant = Some(dormant);
             state.refs = 1;
         }
@@ -251,7 +252,8 @@ thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(0) };
 }
 
-fn take_free() -> &'static TimerCell {
+/// A free cell, and the list of the one who asks.
+fn take_free() -> (&'static TimerCell, usize) {
     let mut shard = SHARD.get();
     if shard == 0 {
         // Relaxed: any number will do.
@@ -264,10 +266,10 @@ fn take_free() -> &'static TimerCell {
         // SAFETY: null or a cell, and cells are never freed.
         if let Some(cell) = unsafe { free.as_ref() } {
             *free = cell.link.get();
-            return cell;
+            return (cell, first);
         }
     }
-    add_chunk(first)
+    (add_chunk(first), first)
 }
 
 /// Makes a chunk; allocates.

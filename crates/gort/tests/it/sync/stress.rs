@@ -155,6 +155,10 @@ fn a_notification_for_one_who_leaves_a_condition_reaches_another() {
         let (state, changed) = (&theirs.0, &theirs.1);
         if index < 2 {
             for _ in 0..items {
+                // So few that those who take them wait most of the time.
+                while state.lock().unwrap().items > 2 {
+                    gort::yield_now();
+                }
                 state.lock().unwrap().items += 1;
                 // One notification for one item: if it went to one that leaves, a patient one would wait for ever.
                 changed.notify_one();

@@ -1,7 +1,7 @@
 //! Many at once.
 
 use super::ms;
-use crate::support::rounds;
+use crate::support::{rounds, scaled};
 use gort::time::{Ticker, after, after_func};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -73,14 +73,18 @@ fn cost_of_a_pair(procs: usize, time: Duration) -> u128 {
     cost
 }
 
-/// The load of TM-12: none is lost. Its bound (0.6 of the throughput for each processor) is printed and not asserted: two processors that share
-/// their caches with strangers keep it in most runs and miss it in some (`docs/STATUS.md`).
-#[gort::test(procs = [2, 4])]
-fn arming_and_cancelling_on_all_processors_loses_none() {
-    let time = if cfg!(debug_assertions) { ms(200) } else { ms(2000) };
+/// TM-12. None is lost; and all processors together have 0.6 of the throughput for each that one has alone. By the CPU time that a pair costs, since
+/// there may be more Ps than processors; in the best of four short turns each, one after the other, since strangers share the caches.
+#[gort::test(procs = [2, 4], timeout = 60)]
+fn arming_and_cancelling_on_all_processors_is_cheap_and_loses_none() {
+    let time = if cfg!(debug_assertions) { ms(50) } else { ms(500) };
     let procs = gort::runtime::max_procs();
-    let (alone, together) = (cost_of_a_pair(1, time), cost_of_a_pair(procs, time));
+    let turns = [(); 4].map(|()| (cost_of_a_pair(1, time), cost_of_a_pair(procs, time)));
+    let alone = turns.iter().map(|turn| turn.0).min().expect("four");
+    let together = turns.iter().map(|turn| turn.1).min().expect("four");
     println!("TM-12: after_func and stop cost {alone} ns of CPU alone, {together} ns with {procs} at it");
+    let limit = scaled(Duration::from_nanos(alone as u64 * 10 / 6));
+    assert!(together <= limit.as_nanos(), "{together} ns with {procs} at it, {alone} ns alone");
 }
 
 /// What the process has used: on a machine that is shared, the number that says something.
