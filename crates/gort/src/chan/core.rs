@@ -19,8 +19,10 @@
 //! other side and might be met there, so not by another that only looks: two of those would keep each other awake.
 //!
 //! **Turns.** A `send` arm of a `select!` makes its value only when it has won. It stands in the queue wanting a *turn*. In a channel with a
-//! ring a turn is a reserved place, which nobody else gets; in one without it is a receiver that waits for this sender alone. A turn that is
-//! not used (the value's expression panicked) goes to the next.
+//! ring a turn is a reserved place, which nobody else gets; in one without (or if all places are reserved) it is a receiver that waits for this
+//! sender alone. A turn that is not used (the value's expression panicked) goes to the next. A receiver that has given its turn away waits for the
+//! value beyond its limit, and beyond `close`: the `select!` has chosen this arm because of it. If it left, its sender would have to wait for
+//! another in spite of its other arms, or to lose the value that it has made.
 //!
 //! **Closed** is entered once: by `close`, by the last sender, by the last receiver. It ends every wait. Values in the ring stay for
 //! receivers, and are dropped when the last of those has gone; none is dropped with the lock held, since a destructor may do anything.
@@ -333,13 +335,12 @@ impl<T> Chan<T> {
         if inner.closed {
             return Err(());
         }
-        let turn = match inner.receivers.take(&mut ready) {
-            Some(receiver) => Some(Turn::Receiver(receiver)),
-            None if self.has_room(&inner) => {
-                inner.reserved += 1;
-                Some(Turn::Place)
-            }
-            None => None,
+        // A place first: the value's making may take its time, which is not to be that of a receiver with a limit.
+        let turn = if self.has_room(&inner) {
+            inner.reserved += 1;
+            Some(Turn::Place)
+        } else {
+            inner.receivers.take(&mut ready).map(Turn::Receiver)
         };
         self.publish(&mut inner);
         drop(inner);

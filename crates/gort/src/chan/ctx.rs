@@ -50,7 +50,8 @@ pub enum SendCtxError<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Receives a value, waiting until there is one or `ctx` ends. A value that is there wins over a context that has ended.
+    /// Receives a value, waiting until there is one or `ctx` ends. A value that is there wins over a context that has ended; so does one that a
+    /// [`select!`](crate::select) at the other end of a rendezvous is about to make.
     ///
     /// # Errors
     /// Nothing will come any more, or the context has ended; in either case nothing is lost.

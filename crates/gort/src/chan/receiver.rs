@@ -59,6 +59,8 @@ impl<T> Receiver<T> {
 
     /// Receives a value if that needs no wait.
     ///
+    /// It may wait for one thing: in a rendezvous with a `send` of a [`select!`](crate::select), until that has made its value.
+    ///
     /// # Errors
     /// Nothing is there, or nothing will come any more.
     ///
@@ -77,7 +79,8 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// As [`recv`](Self::recv), waiting for `timeout` at most.
+    /// As [`recv`](Self::recv), waiting for `timeout` at most; in a rendezvous with a `send` of a [`select!`](crate::select) until that has made its
+    /// value, if that is later.
     ///
     /// # Errors
     /// Nothing came in time, or nothing will come any more.
@@ -93,7 +96,7 @@ impl<T> Receiver<T> {
         self.receive_until(clock::after(timeout), Caller::begin())
     }
 
-    /// As [`recv`](Self::recv), waiting until `deadline` at most.
+    /// As [`recv`](Self::recv), waiting until `deadline` at most; as for [`recv_timeout`](Self::recv_timeout), a `select!` may take longer.
     ///
     /// # Errors
     /// As [`recv_timeout`](Self::recv_timeout).

@@ -16,7 +16,12 @@
 ///
 /// Up to 32 operations, and one `default`. If several can go on at once, each is as likely ([`select_biased!`](crate::select_biased) takes the
 /// first). What comes in parentheses is evaluated once, but for a value to send: that is made only when its operation has been chosen, so the
-/// others lose nothing. While it is made the receiver waits for it. Without arms it waits for ever.
+/// others lose nothing. Without arms it waits for ever.
+///
+/// **Make values quickly.** In a [rendezvous](crate::chan::bounded) the chosen `send` has a receiver, which waits until its value is made: as one arm
+/// and no other is done, it cannot leave, not even when its own time is over. So a `try_recv`, a `default`, a `recv_timeout` or a `recv_ctx` at the
+/// other end lasts at least as long as the value's expression, and a `close` does not reach that receiver. A value that takes long to make is better
+/// made before the `select!`. In a channel with room the value gets a place there, and nobody waits for it.
 ///
 /// A `join` borrows its handle mutably and takes the result out when the goroutine has ended; a handle that has lost can be joined as before. One
 /// whose result has been taken is never ready again, so a loop needs no case less for it.

@@ -1,6 +1,6 @@
 //! `select!` and `Select`: exactly one operation happens, and the others leave no trace.
 
-use crate::support::rounds;
+use crate::support::{rounds, wait_until};
 use gort::chan::{Receiver, RecvError, Select, Sender, TryRecvError, bounded, never, unbounded};
 use gort::{select, select_biased};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -360,4 +360,58 @@ fn a_dynamic_select_serves_a_hundred_channels() {
         }
     }
     assert!(next.into_iter().all(|received| received == count / 100));
+}
+
+/// In a channel with room nobody waits for a value that is being made: a receiver's limit holds, and it can be closed.
+#[gort::test(procs = [1, 2, 4])]
+fn a_receiver_does_not_wait_for_a_value_that_has_a_place() {
+    let (s, r) = bounded(1);
+    let receiver = r.clone();
+    let late = gort::go(move || receiver.recv_timeout(Duration::from_millis(50)));
+    super::wait_for_state(&late, "chan receive");
+    select! {
+        // The value is there once the receiver has left.
+        send(s, { wait_until(|| late.is_finished()); assert!(r.try_recv().is_err()); 7 }) -> sent => sent.unwrap(),
+    }
+    assert!(late.join().unwrap().unwrap_err().is_timeout());
+    assert_eq!(r.try_recv(), Ok(7));
+
+    let ended = gort::go(move || r.recv());
+    super::wait_for_state(&ended, "chan receive");
+    select! {
+        send(s, { s.close().unwrap(); wait_until(|| ended.is_finished()); 8 }) -> sent => assert_eq!(sent.unwrap_err().into_inner(), 8),
+    }
+    assert_eq!(ended.join().unwrap(), Err(RecvError));
+}
+
+/// The value of a turn goes to who waits when it is made, and a turn that is given back is the next one's.
+#[gort::test(procs = [1, 2, 4])]
+fn a_place_that_is_reserved_serves_whoever_waits() {
+    fn refuse() -> i32 {
+        resume_unwind(Box::new("on purpose"))
+    }
+    let (s, r) = bounded(1);
+    let receiver = r.clone();
+    let waits = gort::go(move || receiver.recv());
+    super::wait_for_state(&waits, "chan receive");
+    let other = s.clone();
+    select! {
+        // A plain send meets the receiver meanwhile; the place stays ours.
+        send(s, { other.send(1).unwrap(); assert_eq!(waits.join().unwrap(), Ok(1)); assert!(other.try_send(2).is_err()); 3 }) -> sent => sent.unwrap(),
+    }
+    assert_eq!(r.try_recv(), Ok(3));
+
+    let receiver = r.clone();
+    let waits = gort::go(move || receiver.recv());
+    super::wait_for_state(&waits, "chan receive");
+    let unused = catch_unwind(AssertUnwindSafe(|| {
+        select! {
+            send(s, refuse()) -> _ => unreachable!("there was no value"),
+        }
+    }));
+    assert!(unused.is_err());
+    s.send(4).unwrap();
+    assert_eq!(waits.join().unwrap(), Ok(4));
+    s.try_send(5).unwrap();
+    assert_eq!(r.recv(), Ok(5));
 }
