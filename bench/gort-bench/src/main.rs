@@ -106,6 +106,7 @@ fn list() -> Result<()> {
             text += &match target.at_most {
                 Bound::Value(limit) => format!("    target: {} at most {limit}\n", target.metric),
                 Bound::Times(limit, peer) => format!("    target: {} at most {limit} x {peer}\n", target.metric),
+                Bound::Above(limit, peer) => format!("    target: {} at most {limit} above {peer}\n", target.metric),
                 Bound::TimesBest(limit, peers) => {
                     format!("    target: {} at most {limit} x the best of {}\n", target.metric, peers.join(", "))
                 }

@@ -27,6 +27,8 @@ pub struct Attempt {
     pub args: Vec<String>,
     /// Processors, also told through the variables by which gort and Go are told.
     pub procs: usize,
+    /// For gort: how goroutines are tied to threads (`GORT_MODE`).
+    pub mode: &'static str,
     /// After this it counts as hung.
     pub limit: Duration,
     /// Memory it needs.
@@ -115,6 +117,7 @@ impl Worker {
         let mut child = Command::new(&attempt.exe)
             .args(attempt.args.iter().map(OsStr::new))
             .env("GORT_MAXPROCS", attempt.procs.to_string())
+            .env("GORT_MODE", attempt.mode)
             .env("GOMAXPROCS", attempt.procs.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

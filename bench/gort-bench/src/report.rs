@@ -113,6 +113,8 @@ pub struct Verdict {
     pub metric: &'static str,
     /// Times whose figure; if nobody's, the limit is in the metric's unit.
     pub times: Option<&'static str>,
+    /// Above whose figure the limit is, in the metric's unit.
+    pub above: Option<&'static str>,
     /// If that is whoever was the best: of whom.
     pub best_of: Option<&'static [&'static str]>,
     /// At most this.
@@ -227,13 +229,18 @@ impl Run {
 
 impl Verdict {
     fn of(workload: &'static Workload, target: &Target, records: &Records) -> Verdict {
-        let mut best_of = None;
+        let (mut best_of, mut above) = (None, None);
         let (times, limit, reached) = match target.at_most {
             Bound::Value(limit) => {
                 let values: Vec<_> = records.series(workload.name, GORT, target.metric).into_iter().flatten().collect();
                 (None, limit, Estimate::of(&values))
             }
             Bound::Times(limit, peer) => (Some(peer), limit, ratio(workload, target.metric, peer, records)),
+            Bound::Above(limit, peer) => {
+                above = Some(peer);
+                let series = |peer| records.series(workload.name, peer, target.metric);
+                (None, limit, Estimate::of_differences(&series(GORT), &series(peer)))
+            }
             Bound::TimesBest(limit, peers) => {
                 best_of = Some(peers);
                 match best(workload, target.metric, peers, records) {
@@ -244,7 +251,7 @@ impl Verdict {
         };
         let ok = reached.map(|reached| reached.median <= limit);
         let clear = reached.is_some_and(|reached| !reached.straddles(limit));
-        Verdict { metric: target.metric, times, best_of, limit, reached, ok, clear }
+        Verdict { metric: target.metric, times, best_of, above, limit, reached, ok, clear }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::CpuUse;
 use crate::measure::{Attempt, Ended, Failure, measure};
-use crate::peers::{Peer, Roster};
+use crate::peers::{self, Peer, Roster};
 use crate::progress::Progress;
 use crate::records::{Record, Records};
 use crate::stop::Stop;
@@ -167,7 +167,9 @@ fn attempt(plan: &Plan, job: &Job, peer: &Peer) -> Attempt {
             PathBuf::from("/proc/self/exe")
         }
     };
-    Attempt { exe, args, procs, limit: workload.limit, memory_bytes: workload.memory_bytes }
+    // Not by chance: what cannot migrate is told as a failure.
+    let mode = if entry.peer == peers::GORT_BOUND { "bound" } else { "migrating" };
+    Attempt { exe, args, procs, mode, limit: workload.limit, memory_bytes: workload.memory_bytes }
 }
 
 fn is_given_up(records: &[Record]) -> bool {

@@ -73,6 +73,13 @@ impl Estimate {
         Estimate::of(&ratios)
     }
 
+    /// Of `ours[i] - theirs[i]`, where both were measured.
+    pub fn of_differences(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<Estimate> {
+        let differences: Vec<_> =
+            ours.iter().zip(theirs).filter_map(|(ours, theirs)| Some((*ours)? - (*theirs)?)).collect();
+        Estimate::of(&differences)
+    }
+
     /// Whether more rounds are needed to tell on which side of `limit` the true median is: the interval has values on both, or there is none.
     pub fn straddles(&self, limit: f64) -> bool {
         self.count < 2 || self.low <= limit && limit < self.high

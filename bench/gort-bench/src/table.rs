@@ -135,7 +135,10 @@ fn judged(report: &WorkloadReport, verdict: &Verdict, paint: Paint) -> String {
     let (show, limit): (fn(f64) -> String, _) = match verdict.times {
         Some(peer) if verdict.best_of.is_some() => (ratio, format!("{} x {peer}, the best", verdict.limit)),
         Some(peer) => (ratio, format!("{} x {peer}", verdict.limit)),
-        None => (number, number(verdict.limit * scale)),
+        None => match verdict.above {
+            Some(peer) => (number, format!("{} above {peer}", number(verdict.limit * scale))),
+            None => (number, number(verdict.limit * scale)),
+        },
     };
     let scale = if verdict.times.is_some() { 1.0 } else { scale };
     let reached = match verdict.reached {

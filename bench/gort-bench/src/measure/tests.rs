@@ -2,7 +2,7 @@ use super::*;
 
 fn shell(script: &str, limit: Duration) -> Ended {
     let args = vec!["-c".to_owned(), script.to_owned()];
-    measure(&Attempt { exe: "/bin/sh".into(), args, procs: 3, limit, memory_bytes: 0 }, || false)
+    measure(&Attempt { exe: "/bin/sh".into(), args, procs: 3, mode: "auto", limit, memory_bytes: 0 }, || false)
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -53,13 +53,13 @@ fn what_a_worker_leaves_behind_is_ended() {
 #[test]
 fn a_stop_ends_the_worker() {
     let args = vec!["-c".to_owned(), "sleep 1000".to_owned()];
-    let attempt = Attempt { exe: "/bin/sh".into(), args, procs: 1, limit: LONG, memory_bytes: 0 };
+    let attempt = Attempt { exe: "/bin/sh".into(), args, procs: 1, mode: "auto", limit: LONG, memory_bytes: 0 };
     assert!(matches!(measure(&attempt, || true), Ended::Stopped));
 }
 
 #[test]
 fn too_little_memory_is_said_before_anything_starts() {
-    let attempt = Attempt { exe: "/".into(), args: vec![], procs: 1, limit: LONG, memory_bytes: 1 << 60 };
+    let attempt = Attempt { exe: "/".into(), args: vec![], procs: 1, mode: "auto", limit: LONG, memory_bytes: 1 << 60 };
     assert!(why(measure(&attempt, || false)).why.contains("memory"));
     let attempt = Attempt { memory_bytes: 0, ..attempt };
     assert!(why(measure(&attempt, || false)).why.contains("cannot start"));

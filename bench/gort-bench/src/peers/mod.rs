@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, bail};
 
 /// The one all others are compared with.
 pub const GORT: &str = "gort";
+/// The same executable, its goroutines bound to their threads.
+pub const GORT_BOUND: &str = "gort_bound";
 
 /// All peers.
 pub const NAMES: &[&str] = &[
@@ -23,6 +25,7 @@ pub const NAMES: &[&str] = &[
     "flume",
     "flume_async",
     "go",
+    GORT_BOUND,
     "kanal",
     "kanal_async",
     "may",
@@ -79,7 +82,7 @@ impl Roster {
 
 fn find(name: &str) -> Result<Peer> {
     match name {
-        GORT => cargo::build_ours("gort-bench-peer-gort"),
+        GORT | GORT_BOUND => cargo::build_ours("gort-bench-peer-gort"),
         "epoll" => ourselves("edge-triggered epoll, written by hand"),
         "threads" => ourselves("std::thread"),
         "go" => go::build(),

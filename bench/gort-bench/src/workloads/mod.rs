@@ -7,6 +7,7 @@
 mod channels;
 mod compute;
 mod echo;
+mod modes;
 mod parked;
 mod stuck;
 mod timers;
@@ -124,6 +125,8 @@ pub enum Bound {
     Value(f64),
     /// So many times a peer's.
     Times(f64, &'static str),
+    /// So much more than a peer's, in the metric's own unit.
+    Above(f64, &'static str),
     /// So many times that of the best of these peers, which are those that do the same thing.
     TimesBest(f64, &'static [&'static str]),
 }
@@ -182,6 +185,7 @@ pub fn all() -> impl Iterator<Item = &'static Workload> {
         timers::WORKLOADS,
         stuck::WORKLOADS,
         parked::WORKLOADS,
+        modes::WORKLOADS,
         echo::WORKLOADS,
     ];
     groups.into_iter().flatten()

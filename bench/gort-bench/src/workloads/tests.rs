@@ -35,7 +35,7 @@ fn targets_speak_of_the_metrics_and_peers_of_their_workload() {
             assert!(workload.metric(target.metric).is_some(), "{}: {}", workload.name, target.metric);
             let peers: &[_] = match target.at_most {
                 Bound::Value(_) => &[],
-                Bound::Times(_, peer) => &[peer],
+                Bound::Times(_, peer) | Bound::Above(_, peer) => &[peer],
                 Bound::TimesBest(_, peers) => peers,
             };
             for &peer in peers {

@@ -34,7 +34,7 @@
 use super::global::Central;
 use super::idle::{self, Rested};
 use super::m::Rest;
-use super::{M, P, SCHED, find, fixed, global, perturb, resize, run};
+use super::{M, P, SCHED, find, fixed, global, perturb, resize, run, words};
 use crate::g::record::{BOUND, THREAD};
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -58,6 +58,8 @@ pub(super) fn settle_down(m: &'static M, g: &'static G) {
     if !g.has(BOUND) {
         g.put(BOUND, true);
         m.residents.move_in();
+        // SAFETY: it has a stack, and is about to run for the first time.
+        unsafe { words::begin(g) };
     }
 }
 

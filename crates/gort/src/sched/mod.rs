@@ -80,7 +80,7 @@ use crate::netpoll::Netpoll;
 use crate::prim::late::Late;
 use crate::prim::lock::Lock;
 use crate::sys::fence::Barrier;
-use crate::sys::identity::Identity;
+use crate::sys::identity::{Identity, MallocWords};
 use crate::timer::TimerSet;
 use global::Central;
 use gort_lockfree::spinning::Spinning;
@@ -149,6 +149,8 @@ pub(crate) struct Fixed {
     pub(crate) netpoll: Netpoll,
     /// How thread blocks are made. None: goroutines have none, and are bound to the M on which they begin.
     pub(crate) identity: Option<Identity>,
+    /// What each switch lends; none in bound mode, or where it cannot be had.
+    pub(crate) malloc_words: Option<MallocWords>,
     /// Why that is so, if it is.
     pub(crate) bound_because: Option<&'static str>,
     pub(crate) barrier: Barrier,

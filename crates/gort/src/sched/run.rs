@@ -19,9 +19,9 @@
 
 use super::m::{Action, M};
 use super::p::{FAIRNESS, P, TIMER_TICKS};
-use super::words::Words;
+use super::words::{self, Words};
 use super::{SCHED, bound, fixed};
-use crate::g::record::{BOUND, LOCKED, TRIES_AGAIN};
+use crate::g::record::{LOCKED, TRIES_AGAIN};
 use crate::g::{G, Status};
 use crate::stack::control;
 use crate::stack::slab::{self, Stack};
@@ -82,7 +82,7 @@ fn run_in<const IS_BOUND: bool>(m: &'static M) {
                     // SAFETY: `g` was taken from a queue, so nobody else runs it; its block was made with its stack.
                     unsafe { set_thread_pointer(g.tp.get()) };
                 }
-                settle(m);
+                settle::<IS_BOUND>(m);
                 (g, p)
             }
             Pick::Look(first) => {
@@ -90,7 +90,7 @@ fn run_in<const IS_BOUND: bool>(m: &'static M) {
                     // SAFETY: the M's own block.
                     unsafe { set_thread_pointer(m.tp.get()) };
                 }
-                settle(m);
+                settle::<IS_BOUND>(m);
                 let Some((g, p)) = super::find::find(m, first) else { return };
                 if !IS_BOUND {
                     // SAFETY: as above; `find` has given it a stack.
@@ -155,16 +155,22 @@ fn execute<const IS_BOUND: bool>(m: &'static M, p: &'static P, g: &'static G) {
     m.current.store(ptr::from_ref(g).cast_mut(), Relaxed);
     if IS_BOUND {
         bound::settle_down(m, g);
+        // SAFETY: as of the switch below.
+        unsafe { words::come(g) };
         look_ahead_at(m.residents.peek());
-    } else if let Some(identity) = &fixed().identity {
+    } else if let Some(words) = &fixed().malloc_words {
         // SAFETY: both blocks are ours: the M's, and that of the goroutine we are about to run.
-        unsafe { identity.lend_malloc(m.tp.get(), g.tp.get()) };
+        unsafe { words.copy(m.tp.get(), g.tp.get()) };
     }
     p.counters.runs.add(1);
     look_ahead(p);
     m.stay.leave();
     // SAFETY: `g` was taken from a queue, so its context was saved (or prepared) and is used once; its stack is mapped while it lives.
     unsafe { switch(m.rsp.as_ptr(), g.rsp.get()) };
+    if IS_BOUND && let Some(left) = m.left.get() {
+        // SAFETY: it has left its stack, and waits for `settle`.
+        unsafe { words::go(left) };
+    }
 }
 
 /// Fetches the lines that the next switches will touch: the record of the goroutine after the next, frames and thread block of the next.
@@ -200,18 +206,18 @@ fn look_ahead_at(first: *const G) {
 /// Decides what becomes of the goroutine that has just left. Runs with the thread pointer of the next goroutine, or the M's own: see the
 /// rules in the module's header.
 #[inline(always)]
-fn settle(m: &'static M) {
+fn settle<const IS_BOUND: bool>(m: &'static M) {
     let Some(g) = m.left.take() else { return };
     match m.action.get() {
         Action::Nothing => {}
         Action::Park(commit, argument) => {
             // SAFETY: the goroutine left its closure on its stack, which stays as it is until the commit publishes it.
             if !unsafe { commit(argument, g) } {
-                go_on(m, g);
+                go_on::<IS_BOUND>(m, g);
             }
         }
-        Action::Yield => go_on(m, g),
-        Action::Requeue if g.has(BOUND) => go_on(m, g),
+        Action::Yield => go_on::<IS_BOUND>(m, g),
+        Action::Requeue if IS_BOUND => go_on::<IS_BOUND>(m, g),
         Action::Requeue => {
             g.set_status(Status::Runnable);
             super::global::push(g);
@@ -221,10 +227,10 @@ fn settle(m: &'static M) {
 }
 
 /// `g` may run again: to the end of the queue.
-fn go_on(m: &'static M, g: &'static G) {
+fn go_on<const IS_BOUND: bool>(m: &'static M, g: &'static G) {
     g.set_status(Status::Runnable);
     match m.p.get() {
-        _ if g.has(BOUND) => bound::put_back(m, g),
+        _ if IS_BOUND => bound::put_back(m, g),
         // SAFETY: the M is in the runtime and owns its P.
         Some(p) => unsafe { p.put_back(g) },
         None => super::global::push(g),
@@ -237,30 +243,14 @@ fn go_on(m: &'static M, g: &'static G) {
 /// Called by `g` itself, inside the runtime on `m`. Nothing that another goroutine needs may be held.
 #[inline(always)]
 pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
-    let Some(identity) = &fixed().identity else {
-        // SAFETY: passed on.
-        return unsafe { leave_bound(m, g, action) };
-    };
-    // SAFETY: both blocks are ours while `g` runs on `m`.
-    unsafe { identity.return_malloc(g.tp.get(), m.tp.get()) };
+    if let Some(words) = &fixed().malloc_words {
+        // SAFETY: both blocks are ours while `g` runs on `m`.
+        unsafe { words.copy(g.tp.get(), m.tp.get()) };
+    }
     m.left.set(Some(g));
     m.action.set(action);
     // SAFETY: the M's context was saved by `execute` on this thread.
     unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
-}
-
-/// As [`leave`], in bound mode.
-///
-/// # Safety
-/// As for [`leave`].
-#[inline(never)]
-unsafe fn leave_bound(m: &'static M, g: &'static G, action: Action) {
-    let words = Words::NONE.replace();
-    m.left.set(Some(g));
-    m.action.set(action);
-    // SAFETY: the M's context was saved by `execute` on this thread.
-    unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
-    words.replace();
 }
 
 /// Gives `g` a used stack of its P and a fresh context on it; false if there is none at hand.

@@ -161,6 +161,7 @@ fn first(config: &Config, wishes: &Wishes) {
     }
     let fixed = Fixed {
         netpoll,
+        malloc_words: identity.as_ref().and_then(identity::Identity::malloc_words),
         identity,
         bound_because,
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },

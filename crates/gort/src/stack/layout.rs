@@ -18,7 +18,7 @@
 //! a large alignment moves the thread pointer down to a multiple of it. Nothing else changes.
 //!
 //! In bound mode goroutines have no thread block. The thread pointer of a slot is then no thread pointer but a name for the slot: the address of
-//! its footer. Frames begin right below, and a shallow goroutine costs one page.
+//! its footer. Below lie a few words of the scheduler's, then frames, and a shallow goroutine costs one page.
 //!
 //! The footer is found from any address in the slot, since slots are aligned to their size: that is how a fault finds its goroutine.
 
@@ -46,6 +46,8 @@ pub(crate) const fn guard_bytes(slot_bytes: usize) -> usize {
 
 /// Bytes that a footer takes.
 const FOOTER_BYTES: usize = 64;
+/// In bound mode, below the footer: what the scheduler keeps for a goroutine that does not run (`sched::words`).
+pub(crate) const WORDS_BYTES: usize = 64;
 
 /// What a slot knows about itself, at its very end.
 #[repr(C, align(64))]
@@ -107,8 +109,8 @@ impl Layout {
         Layout { above, below: below.next_multiple_of(64) }
     }
 
-    /// Without a thread block: the footer alone.
-    const BARE: Layout = Layout { above: FOOTER_BYTES, below: 0 };
+    /// Without a thread block: the footer, and the words that the scheduler keeps.
+    const BARE: Layout = Layout { above: FOOTER_BYTES, below: WORDS_BYTES };
 
     /// For the thread blocks of this process, if goroutines have any.
     pub(crate) fn of(identity: Option<&Identity>) -> Layout {
@@ -212,7 +214,10 @@ mod tests {
     fn without_blocks_frames_begin_below_the_footer_on_the_last_page() {
         let bare = Layout::of(None);
         assert!(!bare.has_blocks() && Layout::new(2368, 1856, 64).has_blocks());
-        assert_eq!((bare.block_bytes(), bare.least_class(), bare.class_for(256 << 10)), (FOOTER_BYTES, 0, Some(2)));
+        assert_eq!(
+            (bare.block_bytes(), bare.least_class(), bare.class_for(256 << 10)),
+            (FOOTER_BYTES + WORDS_BYTES, 0, Some(2))
+        );
         assert!((SMALLEST - bare.above - bare.below).is_multiple_of(16));
     }
 

@@ -10,6 +10,18 @@ use std::io;
 #[derive(Debug)]
 pub(crate) enum Identity {}
 
+/// As [`Identity`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MallocWords {}
+
+impl MallocWords {
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn copy(&self, _: usize, _: usize) {
+        match *self {}
+    }
+}
+
 /// Says that there is no such thing here.
 pub(crate) fn probe() -> Result<Identity, Unavailable> {
     Err(Unavailable::new(
@@ -34,6 +46,10 @@ impl Identity {
     }
 
     pub(crate) fn thread_local_bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn malloc_words(&self) -> Option<MallocWords> {
         match *self {}
     }
 

@@ -17,7 +17,7 @@ pub(super) const MAX_WORDS: usize = 2;
 
 /// The words, by how far below the thread pointer they lie. With only one, both are the same.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MallocWords {
+pub(crate) struct MallocWords {
     below: [usize; MAX_WORDS],
     /// What they are in a new block.
     initial: [usize; MAX_WORDS],
@@ -73,7 +73,7 @@ impl MallocWords {
     /// # Safety
     /// Both blocks are made; nobody but the caller uses either's words.
     #[inline(always)]
-    pub(super) unsafe fn copy(&self, from: usize, to: usize) {
+    pub(crate) unsafe fn copy(&self, from: usize, to: usize) {
         for below in self.below {
             // SAFETY: words of libc's thread-locals in both blocks.
             unsafe { *((to - below) as *mut usize) = *((from - below) as *const usize) };

@@ -40,7 +40,7 @@ pub(crate) use exits::on_thread_exit;
 use image::Image;
 use late::Late;
 use libc_words::LibcWords;
-use malloc_words::MallocWords;
+pub(crate) use malloc_words::MallocWords;
 use record::Record;
 use roster::Roster;
 use symbols::{Functions, Key, Offsets, Symbols};
@@ -133,6 +133,11 @@ impl Identity {
     #[allow(dead_code, reason = "for the runtime's metrics and its warning about large thread-locals")]
     pub(crate) fn thread_local_bytes(&self) -> usize {
         self.image.bytes()
+    }
+
+    /// The allocator's words, as [`Identity::lend_malloc`] needs them.
+    pub(crate) fn malloc_words(&self) -> Option<MallocWords> {
+        self.malloc
     }
 
     /// Whether goroutines use the allocator's caches of the M they run on. If not, [`Identity::malloc_reason`] says why.
