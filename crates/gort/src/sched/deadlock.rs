@@ -84,10 +84,13 @@ impl Watch {
             return Verdict::Again;
         }
         if !is_certain {
-            // A foreign thread may come to wait for us, too, and nobody will say so. After the first time only that is still of interest.
             let at_ns = since_ns + SUSPECTED_NS;
-            if now_ns < at_ns || self.has_said.is_some() {
-                return Verdict::Later(at_ns.max(now_ns + SUSPECTED_NS));
+            if now_ns < at_ns {
+                return Verdict::Later(at_ns);
+            }
+            if self.has_said.is_some() {
+                // That thread may come to wait for us, too, and nobody will say so. Only that is still of interest.
+                return Verdict::Later(now_ns + SUSPECTED_NS);
             }
         }
         self.has_said = Some(if is_certain { Said::Certain } else { Said::Suspected });
