@@ -32,7 +32,7 @@ pub struct Finished {
     pub server: Option<(Mark, Mark)>,
     /// Whether the user ended it early.
     pub interrupted: bool,
-    /// Whether no connection was left at the end.
+    /// Whether no connection was left at the end that still had replies.
     pub deserted: bool,
 }
 
@@ -84,8 +84,9 @@ impl Run<'_> {
         let load = Load::start(self.plan.clone());
         match self.phases(&load) {
             Ok((conns, measured, server)) => {
-                let deserted = load.progress().lost >= u64::from(self.plan.conns);
+                let lost = load.progress().lost;
                 let outcome = load.stop(LAST_REPLIES);
+                let deserted = lost + outcome.silent >= u64::from(self.plan.conns);
                 if outcome.requests == 0 {
                     return Err(self.nothing_measured(conns, measured, deserted, &outcome));
                 }

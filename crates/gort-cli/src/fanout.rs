@@ -92,7 +92,9 @@ pub fn load(args: &Load) -> Result<Ended> {
     tell(std::slice::from_ref(&run), args.json, false)?;
     wrong_bytes(&run).map_or(Ok(()), Err)?;
     if deserted {
-        bail!("no connection was left at the end: the server is gone, or sent everybody away");
+        bail!(
+            "no connection was left at the end: the server is gone, sent everybody away, or does not answer any more"
+        );
     }
     Ok(if run.interrupted { Ended::Interrupted } else { Ended::Done })
 }

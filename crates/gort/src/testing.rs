@@ -1,6 +1,7 @@
 //! What `#[gort::main]` and `#[gort::test]` expand to.
 
-use crate::sched::{snapshot, start};
+use crate::sched::{self, snapshot, start};
+use crate::stack::layout::slot_bytes;
 use crate::sys::limits;
 use std::io::Write;
 use std::process::{ExitCode, Termination};
@@ -45,7 +46,8 @@ pub fn main<T: Termination + 'static>(options: Options, body: fn() -> T) -> Exit
         eprintln!("gort: #[gort::main]: {error}");
         return ExitCode::from(2);
     }
-    let main = crate::Builder::new().name("main".into()).stack_size(MAIN_STACK_BYTES).spawn(move || body().report());
+    let stack_size = MAIN_STACK_BYTES.max(slot_bytes(sched::stack_class()));
+    let main = crate::Builder::new().name("main".into()).stack_size(stack_size).spawn(move || body().report());
     match main.map(crate::JoinHandle::join) {
         Ok(Ok(code)) => code,
         // As std: a panic in main ends with 101.
@@ -64,7 +66,7 @@ pub fn pending_timers() -> usize {
     snapshot::pending_timers()
 }
 
-/// What a program's main thread usually has.
+/// What a program's main thread usually has. More, if every goroutine is to have more.
 const MAIN_STACK_BYTES: usize = 8 << 20;
 
 /// The options of `#[gort::test]`.

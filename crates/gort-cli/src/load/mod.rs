@@ -96,6 +96,8 @@ pub struct Outcome {
     pub latencies: Latencies,
     /// Errors of the whole run by kind, each with an example.
     pub faults: Vec<(Fault, u64, String)>,
+    /// Connections that were there at the end, and had no reply in time.
+    pub silent: u64,
 }
 
 impl Load {
@@ -166,8 +168,10 @@ impl Load {
     /// Ends the clients, those still waiting for a reply after `patience` by closing their connections.
     pub fn stop(self, patience: Duration) -> Outcome {
         self.shared.phase.stop();
+        let mut silent = 0;
         if !self.wait_for_clients(patience) {
             let late: Vec<_> = self.shared.streams().drain().collect();
+            silent = late.len() as u64;
             for (_, stream) in &late {
                 self.shared.faults.count(Fault::TimedOut, || format!("no reply {patience:?} after the end"));
                 let _ = stream.shutdown(Shutdown::Both);
@@ -175,7 +179,7 @@ impl Load {
             self.wait_for_clients(Duration::from_secs(2));
         }
         let latencies = self.shared.tally.latencies();
-        Outcome { requests: latencies.count(), latencies, faults: self.shared.faults.by_kind() }
+        Outcome { requests: latencies.count(), latencies, faults: self.shared.faults.by_kind(), silent }
     }
 
     fn wait_for_clients(&self, patience: Duration) -> bool {

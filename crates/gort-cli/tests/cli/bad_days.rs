@@ -134,6 +134,21 @@ fn a_server_killed_during_a_load_is_reported_by_kind_with_a_failure() {
 }
 
 #[test]
+fn a_server_that_does_not_answer_any_more_is_a_failure_too() {
+    let server = EchoServer::of_style("gort");
+    let addr = server.addr.to_string();
+    let load = gort(&["load", "--addr", &addr, "--conns", "5", "--duration", "3s", "--json"]).spawn().unwrap();
+    connected(server.child.id(), 5);
+    // Into measuring, or there is nothing to report.
+    eventually("the server has worked", || (cpu_ticks(server.child.id()) >= 50).then_some(()));
+    signal(server.child.id(), "STOP");
+    let output = wait(load);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("timed out") || said.contains("no reply"), "{said}");
+}
+
+#[test]
 fn a_comparison_goes_on_after_a_style_that_failed() {
     let parent = gort(&["fanout", "--conns", "10", "--duration", "1s", "--compare", "--json"]).spawn().unwrap();
     let server = eventually("the style threads comes", || {

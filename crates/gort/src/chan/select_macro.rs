@@ -9,7 +9,7 @@
 /// ```text
 /// recv(receiver) -> result => body,      result: Result<T, RecvError>
 /// send(sender, value) -> result => body, result: Result<(), SendError<T>>
-/// join(handle) -> result => body,        result: std::thread::Result<T>
+/// join(handle) -> result => body,        result: std::thread::Result<T>; the handle is borrowed: `let mut handle`
 /// default => body,                       if none can go on at once
 /// default(timeout) => body,              if none could in time
 /// ```

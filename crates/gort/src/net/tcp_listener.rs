@@ -131,7 +131,11 @@ impl TcpListener {
             _ => "the system is short of memory for sockets".to_owned(),
         };
         let at = self.local_addr().map_or_else(|_| "a listener".to_owned(), |addr| addr.to_string());
-        eprintln!("gort: accept on {at}: {error}; connections wait until there is room; {way_out}; this is said once");
+        // In one piece, whatever others write meanwhile.
+        let line = format!(
+            "gort: accept on {at}: {error}; connections wait until there is room; {way_out}; this is said once\n"
+        );
+        crate::sys::fault::write_stderr(line.as_bytes());
     }
 
     /// Accepts for ever: an iterator over connections. It ends only when the listener is closed.

@@ -194,6 +194,21 @@ fn the_attribute_runs_main_with_its_allocator() {
         .says("Error: \"499500 Some(\\\"main\\\") 3 64\"");
 }
 
+/// `main` has 8 MiB of stack or, if that is more, what every goroutine is to have: what the report of its overflow advises helps.
+#[test]
+fn a_larger_stack_for_goroutines_is_one_for_main_too() {
+    fn use_12_mib() {
+        fn descend(left: usize) -> u8 {
+            let room = std::hint::black_box([left as u8; 64 << 10]);
+            if left == 0 { room[0] } else { descend(left - 1).wrapping_add(room[left % room.len()]) }
+        }
+        std::hint::black_box(descend(200));
+    }
+    let this = child::of(|_| child::gort_main(use_12_mib));
+    this.case("").env("GORT_STACK_SIZE", "64M").run().exited(0);
+    this.run("").killed_by(libc::SIGABRT).says("\"main\" overflowed its 8 MiB stack");
+}
+
 /// Whoever uses nothing of gort pays nothing: the runtime starts with the first use, not before.
 #[test]
 fn the_runtime_starts_with_its_first_use() {
