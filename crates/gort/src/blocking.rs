@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 /// work waits, the monitor gives the processor to another thread, and the goroutine queues for one when `f` returns. Where that has happened, the
 /// next section of the same call site gives it away at once. Use it for system calls, C libraries and locks that may take long.
 ///
-/// Without the mark the same happens, but later: after a millisecond at most if the thread waits in the kernel, after 10 ms if it computes. And
-/// it happens to each goroutine in turn: of a thousand calls that block for 10 ms, with two processors, the last one ends after some 330 ms;
+/// Without the mark the same happens, but later: within a millisecond or, if nothing of the kind has happened for a while, some 20 if the thread
+/// waits in the kernel; after 10 ms if it computes. And it happens to each goroutine in turn: of a thousand calls that block for 10 ms, with two processors, the last one ends after some 330 ms;
 /// marked, after some 40 ms.
 ///
 /// Sections nest, and `f` may do everything that a goroutine may: park, send, spawn. On a plain thread `f` just runs.
