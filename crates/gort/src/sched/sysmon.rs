@@ -32,10 +32,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 const SHORTEST_NS: u64 = 20_000;
 const LONGEST_NS: u64 = 10_000_000;
-/// The longest round while a P is idle and another has more than it runs, or while an M stays in user code: what waits there should not wait
-/// long. Not whenever something is queued, as in any busy server: a round takes the processor from an M, and two thousand a second cost an
-/// echo server 3 to 6 % of its CPU time.
-const LONGEST_BUSY_NS: u64 = 1_000_000;
+/// The longest round while a P is idle and another has more than it runs, while an M stays in user code, or while something is queued in a process
+/// whose threads block now and then: what waits there should not wait long. Not whenever something is queued, as in any busy server: a round takes
+/// the processor from an M, and two thousand a second cost an echo server 3 to 6 % of its CPU time.
+const LONGEST_BUSY_NS: u64 = 500_000;
+/// A thread has blocked within this time: others may.
+const WARY_NS: u64 = 1_000_000_000;
 const QUIET_ROUNDS: u32 = 50;
 /// What a goroutine may use of a P before those who wait get it.
 const SLICE_NS: u64 = 10_000_000;
@@ -71,8 +73,10 @@ struct Round {
     acted: bool,
     /// Some M stays in user code.
     hogs: bool,
-    /// Goroutines are queued at a P that an M has, and another P is idle; or an M claims a P.
+    /// Goroutines are queued at a P that an M has.
     backlog: bool,
+    /// And another P is idle; or an M claims a P.
+    uneven: bool,
     /// A thread may be blocked: the next look tells.
     soon: bool,
 }
@@ -89,6 +93,7 @@ fn watch() {
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
     let mut idle_since_ns = None;
+    let (mut handoffs_seen, mut wary_until_ns) = (0, 0);
     let mut deadlock = deadlock::Watch::new();
     loop {
         // Acquire: pairs with the Release in `wake`.
@@ -102,13 +107,20 @@ fn watch() {
         }
         let now_ns = clock::now_ns();
         let round = look(now_ns, &mut batch);
+        // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
+        let handoffs = SCHED.handoffs.load(Relaxed);
+        if handoffs != handoffs_seen {
+            handoffs_seen = handoffs;
+            wary_until_ns = now_ns + WARY_NS;
+        }
+        let is_busy = round.uneven || round.hogs || round.backlog && now_ns < wary_until_ns;
         if round.acted || was_woken {
             quiet = 0;
             delay_ns = SHORTEST_NS;
         } else {
             quiet += 1;
             if quiet > QUIET_ROUNDS {
-                delay_ns = (delay_ns * 2).min(if round.backlog || round.hogs { LONGEST_BUSY_NS } else { LONGEST_NS });
+                delay_ns = (delay_ns * 2).min(if is_busy { LONGEST_BUSY_NS } else { LONGEST_NS });
             }
         }
         let (next_ns, latest_ns) = match stop::step(now_ns) {
@@ -176,7 +188,7 @@ fn sleep_until_woken(until_ns: u64) -> bool {
 }
 
 fn look(now_ns: u64, batch: &mut Batch) -> Round {
-    let mut round = Round { acted: false, hogs: false, backlog: false, soon: false };
+    let mut round = Round { acted: false, hogs: false, backlog: false, uneven: false, soon: false };
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -218,7 +230,8 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         }
         return;
     };
-    round.backlog |= SCHED.spinning.idle() > 0 && !p.queue.is_empty() || bound::is_p_claimed();
+    round.backlog |= !p.queue.is_empty();
+    round.uneven |= SCHED.spinning.idle() > 0 && !p.queue.is_empty() || bound::is_p_claimed();
     let work = || !p.queue.is_empty() || global::has_work() || p.inbox_full.load(Relaxed) || bound::is_p_claimed();
     let runs = p.counters.runs.get();
     if p.seen_runs.get() != runs || p.seen_m.get() != lease.m {
@@ -269,7 +282,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
     if work && idle_ps > 0 {
-        round.backlog = true;
+        round.uneven = true;
         idle::wake_for_work();
     }
     let slice_ns = if is_blocking { blocking_slice_ns() } else { SLICE_NS };
