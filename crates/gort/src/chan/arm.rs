@@ -16,11 +16,10 @@ use super::enlist::ArmEnd;
 use super::error::{RecvError, SendError};
 use super::flavor::Flavor;
 use super::look::Look;
+use super::order::Order;
 use super::{Receiver, Sender};
 use crate::context::Bound;
 use crate::g::{G, WaitReason, Waiter, Want};
-use crate::prim::rng::Rng;
-use crate::sched;
 use crate::sys::clock;
 use crate::timer::NEVER;
 use crate::wait::{Caller, Waiting};
@@ -462,47 +461,4 @@ impl Party for Chooser<'_, '_> {
     fn sleep(&self, may_leave: bool) {
         self.waiting.sleep(may_leave);
     }
-}
-
-/// In which order the arms have their chance. Up to [`FEW`] it allocates nothing.
-struct Order {
-    few: [u16; FEW],
-    many: Vec<u16>,
-    len: usize,
-}
-
-const FEW: usize = 16;
-
-impl Order {
-    fn new(len: usize, biased: bool, me: &'static G) -> Self {
-        assert!(len <= usize::from(u16::MAX), "select: more than {} operations", u16::MAX);
-        let mut this = Self { few: [0; FEW], many: Vec::new(), len };
-        if len > FEW {
-            this.many = vec![0; len];
-        }
-        let slice = if len > FEW { &mut this.many[..] } else { &mut this.few[..len] };
-        for (at, place) in slice.iter_mut().enumerate() {
-            *place = at as u16;
-        }
-        if !biased && len > 1 {
-            shuffle(slice, me);
-        }
-        this
-    }
-
-    fn as_slice(&self) -> &[u16] {
-        if self.len > FEW { &self.many } else { &self.few[..self.len] }
-    }
-}
-
-/// Fisher and Yates: every order is as likely.
-fn shuffle(slice: &mut [u16], me: &'static G) {
-    thread_local! {
-        static RNG: Cell<Option<Rng>> = const { Cell::new(None) };
-    }
-    let mut rng = RNG.take().unwrap_or_else(|| Rng::stream(sched::seed(), me.id()));
-    for at in (1..slice.len()).rev() {
-        slice.swap(at, rng.below(at as u32 + 1) as usize);
-    }
-    RNG.set(Some(rng));
 }

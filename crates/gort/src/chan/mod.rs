@@ -36,6 +36,7 @@ mod flavor;
 mod iter;
 mod join;
 mod look;
+mod order;
 mod receiver;
 mod room;
 mod select_macro;

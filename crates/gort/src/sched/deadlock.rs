@@ -10,7 +10,8 @@
 //! runs a goroutine, polls for a descriptor that somebody waits for, or fires a timer; a plain thread comes back when it is woken, which is
 //! seen of it, or when its own limit has come. So all are asleep for good. A picture taken piece by piece shows each piece at another moment.
 //! Therefore the world is looked at twice, some milliseconds apart, and from before the first look to the end of the second no goroutine may have
-//! run and no plain thread have begun or ended a wait ([`epoch`]): then both pictures are of one moment. Then the process ends with status 2 and a dump, as in Go; unlike there, also if sockets were used (golang/go#12734).
+//! run and no plain thread have begun or ended a wait ([`epoch`]): then both pictures are of one moment. Then
+//! the process ends with status 2 and a dump, as in Go; unlike there, also if sockets were used (golang/go#12734).
 //!
 //! **Suspected.** With a foreign thread alive it is only said, once, after [`SUSPECTED_NS`]: it may be a thread that waits for its user.
 //!
@@ -29,6 +30,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// All asleep for so long, with a foreign thread alive, is worth a line.
 const SUSPECTED_NS: u64 = 10_000_000_000;
+/// Between two looks, also if a plain thread's limit is up already: it is on its way.
 const SHORTEST_NS: u64 = 1_000_000;
 
 /// What sysmon remembers from look to look.
