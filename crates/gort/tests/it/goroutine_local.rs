@@ -25,7 +25,7 @@ impl Drop for Held {
     }
 }
 
-/// Each goroutine of many has its own, over parks and moves, and a thread has its own, too; they are dropped before the join returns.
+/// LF-09. Each goroutine of many has its own, over parks and moves, and a thread has its own, too; they are dropped before the join returns.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn each_goroutine_has_its_own() {
     COUNT.with(|count| count.set(1_000_000));
