@@ -11,7 +11,7 @@ mod semaphore;
 mod stress;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs `count` bodies at once, half of them on goroutines and half on plain threads, and waits for all.
 fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
@@ -39,8 +39,13 @@ fn mixed<F: Fn(usize) + Send + Sync + 'static>(count: usize, body: F) {
 
 /// Waits until `count` goroutines or threads wait for `reason`. A dump is a big thing to take: a pause between two.
 fn wait_for_waiters(count: usize, reason: &str) {
-    while !are_waiting(count, reason) {
-        gort::sleep(Duration::from_micros(200));
+    loop {
+        let looked = Instant::now();
+        if are_waiting(count, reason) {
+            return;
+        }
+        // A dump of many takes milliseconds: half of the time is left to those who are waited for.
+        gort::sleep(looked.elapsed().max(Duration::from_micros(200)));
     }
 }
 
