@@ -34,6 +34,7 @@
 //! - [`net`]: TCP with std's types and methods, plus deadlines.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
 //! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
+//! - [`with_stack`]: calls a function on a larger stack.
 //! - [`runtime`]: configuration, metrics, a dump of all goroutines.
 //! - [`alloc`]: the allocator that `#[gort::main]` installs.
 //!
@@ -67,7 +68,7 @@ pub use gort_macros::{main, test};
 pub use host::host;
 pub use spawn::{
     Builder, Goroutine, GoroutineId, GoroutineLocal, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go,
-    lock_os_thread, park, park_timeout, scope, sleep, unlock_os_thread, yield_now,
+    lock_os_thread, park, park_timeout, scope, sleep, unlock_os_thread, with_stack, yield_now,
 };
 
 /// What the macros expand to. Not for anybody else.

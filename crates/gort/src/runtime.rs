@@ -3,7 +3,6 @@
 //! There is one for each process. It starts on first use, from any thread; [`Builder`] configures it before that, `GORT_*` environment
 //! variables (read once) at any rate. [`shutdown`] stops it; the next use, or a builder, starts it anew.
 //!
-//!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask |
@@ -22,6 +21,8 @@
 //!
 //! A wrong value is refused by name, with what is expected, and status 2. An unknown `GORT_*` variable is reported on stderr and ignored.
 
+mod stack_use;
+
 use crate::config;
 use crate::g::{Status, registry};
 use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
@@ -35,6 +36,7 @@ use std::time::Instant;
 
 pub use crate::sched::left::{Left, LeftGoroutine};
 pub use crate::sched::stop::ShuttingDown;
+pub use stack_use::{StackUse, stack_use};
 
 /// How goroutines are tied to threads. Decided when the runtime starts, for the life of the process.
 ///

@@ -77,6 +77,8 @@ pub(crate) const TRIES_AGAIN: u8 = 16;
 
 /// It has begun on its M and runs nowhere else (`sched::bound`).
 pub(crate) const BOUND: u8 = 32;
+/// What it uses of its stack is measured (`stack::depth`).
+pub(crate) const MEASURED: u8 = 64;
 
 /// Runs a goroutine's closure, keeps the result, and returns what is to be called after the thread-local destructors.
 pub(crate) type Entry = unsafe fn(&'static G) -> Finish;

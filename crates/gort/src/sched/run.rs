@@ -21,11 +21,11 @@ use super::m::{Action, M};
 use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::words::{self, Words};
 use super::{SCHED, bound, fixed};
-use crate::g::record::{LOCKED, TRIES_AGAIN};
+use crate::g::record::{LOCKED, MEASURED, TRIES_AGAIN};
 use crate::g::{G, Status};
-use crate::stack::control;
 use crate::stack::slab::{self, Stack};
 use crate::stack::switch::{prefetch, prepare, switch};
+use crate::stack::{control, depth};
 use crate::sys::identity::{set_thread_pointer, thread_pointer};
 use std::cell::Cell;
 use std::ptr;
@@ -300,6 +300,10 @@ pub(super) unsafe fn install(g: &'static G, stack: Stack) {
     if g.has(TRIES_AGAIN) {
         super::stackless::has_stack(g);
     }
+    if depth::is_wanted(g.spawn_site(), g.id()) {
+        g.put(MEASURED, true);
+        depth::begin(g.spawn_site(), stack);
+    }
     stack.footer().set_goroutine(ptr::from_ref(g).cast());
     g.set_stack_class(stack.class());
     g.tp.set(stack.tp());
@@ -345,6 +349,9 @@ extern "C" fn goroutine_main(address: usize) -> ! {
 fn end(m: &'static M, g: &'static G) {
     // SAFETY: the goroutine owned the stack of its thread pointer, and has left it for good.
     let stack = unsafe { Stack::from_parts(g.tp.replace(0), class_of(g)) };
+    if g.has(MEASURED) {
+        depth::end(g.spawn_site(), stack);
+    }
     match &fixed().identity {
         // SAFETY: as above: nobody uses the block any more. This touches no thread-local and allocates nothing.
         Some(identity) => unsafe { identity.reset(stack.tp()) },

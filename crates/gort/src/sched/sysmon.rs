@@ -7,6 +7,7 @@
 //! - asks a goroutine that has run for 10 ms to give way at its next gort call, while work waits;
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
 //! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
+//! - gives the memory of stacks back that nobody needs (`stack::scavenge`);
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
 //! - prints the dump that SIGQUIT asks for, and says so when all goroutines are asleep for good (`deadlock`);
 //! - drives a shutdown (`stop`), and ends last.
@@ -23,6 +24,7 @@ use super::stop::{self, Step};
 use super::{SCHED, bound, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
+use crate::stack::scavenge::Scavenger;
 use crate::sys::poller::Timeout;
 use crate::sys::{clock, futex, thread};
 use crate::timer::NEVER;
@@ -38,6 +40,9 @@ const LONGEST_NS: u64 = 10_000_000;
 const LONGEST_BUSY_NS: u64 = 500_000;
 /// A thread has blocked within this time: others may.
 const WARY_NS: u64 = 1_000_000_000;
+/// Stacks that lose their memory in one round, 1 to 10 us each: beside others, and while nobody is there to be held up.
+const STACKS_BUSY: usize = 16;
+const STACKS_IDLE: usize = 64;
 const QUIET_ROUNDS: u32 = 50;
 /// What a goroutine may use of a P before those who wait get it.
 const SLICE_NS: u64 = 10_000_000;
@@ -95,6 +100,7 @@ fn watch() {
     let mut idle_since_ns = None;
     let (mut handoffs_seen, mut wary_until_ns) = (0, 0);
     let mut deadlock = deadlock::Watch::new();
+    let mut scavenger = Scavenger::new();
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -127,7 +133,9 @@ fn watch() {
             Step::Look { next_ns, latest_ns } => (next_ns, latest_ns),
             Step::End => return,
         };
-        if is_all_idle() {
+        let is_all_idle = is_all_idle();
+        let scavenge_ns = scavenger.step(now_ns, if is_all_idle { STACKS_IDLE } else { STACKS_BUSY });
+        if is_all_idle {
             let since_ns = *idle_since_ns.get_or_insert(now_ns);
             if now_ns - since_ns >= SETTLED_NS {
                 // A shutdown ends by its deadline.
@@ -137,7 +145,7 @@ fn watch() {
                     Verdict::Again => None,
                     Verdict::Later(at_ns) => Some(at_ns.min(latest_ns)),
                 };
-                if until_ns.is_some_and(sleep_until_woken) {
+                if until_ns.is_some_and(|until_ns| sleep_until_woken(until_ns.min(scavenge_ns))) {
                     idle_since_ns = None;
                     continue;
                 }
@@ -148,6 +156,9 @@ fn watch() {
         let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns };
         // What is being shut down is looked at more often, with a breath in between.
         let mut until_ns = (now_ns + wait_ns).min(next_ns.max(now_ns + SHORTEST_NS));
+        if is_all_idle {
+            until_ns = until_ns.min(scavenge_ns.max(now_ns + SHORTEST_NS));
+        }
         if round.hogs {
             // Timers of Ps that hogs hold are ours to fire.
             until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));

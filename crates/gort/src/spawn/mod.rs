@@ -1,6 +1,7 @@
 //! Starting goroutines and waiting for them: [`go`], [`Builder`], [`scope`], [`JoinHandle`], and the goroutine as a value.
 
 mod builder;
+mod deep;
 mod goroutine;
 pub(crate) mod join;
 pub(crate) mod local;
@@ -9,6 +10,7 @@ pub(crate) mod scope;
 mod task;
 
 pub use builder::Builder;
+pub use deep::with_stack;
 pub use goroutine::{
     Goroutine, GoroutineId, OsThreadGuard, current, lock_os_thread, park, park_timeout, sleep, unlock_os_thread,
     yield_now,

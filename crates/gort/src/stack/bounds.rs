@@ -8,6 +8,8 @@
 //! As for a thread of glibc's the answer includes the thread block at the upper end (collectors find pointers in thread-locals there) and
 //! excludes the guard. On a plain thread, and inside `gort::host`, it is libc's answer.
 //!
+//! Inside `gort::with_stack` the answer is that stack, without the block, which lies elsewhere.
+//!
 //! In bound mode `pthread_self()` is the thread's for all goroutines on it, and it is the stack pointer that tells on whose stack the question
 //! is asked.
 //!
@@ -23,16 +25,20 @@ type GetAttributes = unsafe extern "C" fn(libc::pthread_t, *mut libc::pthread_at
 /// Lower end and length of the stack of the goroutine that is `thread`, and of its guard; `None` if it is no goroutine.
 fn stack_of(thread: libc::pthread_t) -> Option<(usize, usize, usize)> {
     let layout = layout::current();
+    // SAFETY: no preconditions.
+    let is_self = thread == unsafe { libc::pthread_self() };
     let here = 0_u8;
+    let here = &raw const here as usize;
+    let is_lent = is_self && slab::find(here).is_some_and(|place| place.footer.is_lent());
     let address = match layout.has_blocks() {
+        _ if is_lent => here,
         true => thread as usize,
-        // SAFETY: no preconditions.
-        false if thread == unsafe { libc::pthread_self() } => &raw const here as usize,
+        false if is_self => here,
         false => return None,
     };
     let place = slab::find(address)?;
     let (base, guard) = (address & !(place.size - 1), guard_bytes(place.size));
-    let is_it = !layout.has_blocks() || address == base + place.size - layout.above;
+    let is_it = is_lent || !layout.has_blocks() || address == base + place.size - layout.above;
     is_it.then_some((base + guard, place.size - guard, guard))
 }
 

@@ -49,10 +49,10 @@ pub(crate) unsafe extern "C" fn call_as(stack: usize, tp: usize, f: unsafe exter
     )
 }
 
-/// Calls `f(argument)` on the stack whose free part ends at `stack`, for a goroutine whose thread block is its thread's.
+/// Calls `f(argument)` on the stack whose free part ends at `stack`, with the thread block that there is.
 ///
 /// # Safety
-/// As for [`call_as`], but for the thread block.
+/// As for [`call_as`], but for the thread block. If the stack is nobody else's whatever thread the goroutine continues on, `f` may park.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn call_on(stack: usize, f: unsafe extern "C" fn(*mut ()), argument: *mut ()) {
     naked_asm!(

@@ -24,7 +24,7 @@
 
 use crate::sys::identity::Identity;
 use crate::sys::stackmem::PAGE;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 /// The smallest slot, of class 0; each class is twice the one before.
 pub(crate) const SMALLEST: usize = 64 << 10;
@@ -55,8 +55,11 @@ pub(crate) const WORDS_BYTES: usize = 64;
 pub(crate) struct SlotFooter {
     /// The goroutine that runs on the slot, null if none.
     goroutine: AtomicPtr<()>,
-    /// The next slot of the free list: the address of its footer. The list's lock guards it.
-    pub(super) next: AtomicUsize,
+    /// The slot's neighbours on a free list: addresses of footers. The list's lock guards them.
+    pub(super) older: AtomicUsize,
+    pub(super) newer: AtomicUsize,
+    /// It is no goroutine's own: somebody's frames are on it for the time of a call (`with_stack`). Set before and after that call.
+    lent: AtomicBool,
     /// How far the slot has been prepared. Its owner's, or the list's lock guards it.
     pub(super) progress: AtomicU8,
 }
@@ -64,10 +67,33 @@ pub(crate) struct SlotFooter {
 const _: () = assert!(size_of::<SlotFooter>() == FOOTER_BYTES);
 
 impl SlotFooter {
+    /// As in a slot that has never been touched.
+    #[cfg(test)]
+    pub(super) fn new() -> Self {
+        Self {
+            goroutine: AtomicPtr::new(std::ptr::null_mut()),
+            older: AtomicUsize::new(0),
+            newer: AtomicUsize::new(0),
+            lent: AtomicBool::new(false),
+            progress: AtomicU8::new(0),
+        }
+    }
+
     /// Says which goroutine runs on the slot, for a fault. Any pointer that `overflow`'s callback understands.
     pub(crate) fn set_goroutine(&self, goroutine: *const ()) {
         // Relaxed: read by the same thread, in a signal handler; by others only as a picture.
         self.goroutine.store(goroutine.cast_mut(), Relaxed);
+    }
+
+    /// Says that the slot is used for the frames of a call.
+    pub(crate) fn set_lent(&self, lent: bool) {
+        // Relaxed: as above.
+        self.lent.store(lent, Relaxed);
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        // Relaxed: as above.
+        self.lent.load(Relaxed)
     }
 
     pub(crate) fn goroutine(&self) -> *const () {

@@ -2,8 +2,12 @@
 
 pub(crate) mod bounds;
 pub(crate) mod control;
+pub(crate) mod depth;
+mod free_list;
 pub(crate) mod host;
 pub(crate) mod layout;
 pub(crate) mod overflow;
+mod refused;
+pub(crate) mod scavenge;
 pub(crate) mod slab;
 pub(crate) mod switch;

@@ -97,13 +97,24 @@ fn report(place: &slab::Place) {
     let mut line = Line::new();
     line.push(b"gort: ");
     let goroutine = place.footer.goroutine();
-    line.who(goroutine);
-    line.push(b" overflowed its ");
+    let is_lent = place.footer.is_lent();
+    match is_lent && goroutine.is_null() {
+        true => line.push(b"a thread"),
+        false => line.who(goroutine),
+    }
+    line.push(if is_lent { b" overflowed the " } else { b" overflowed its " });
     line.size(place.size);
     line.push(b" stack");
+    if is_lent {
+        line.push(b" of a gort::with_stack");
+    }
     line.origin(goroutine);
     let larger = place.size * 4;
-    if larger <= super::layout::slot_bytes(super::layout::CLASSES as u8 - 1) {
+    if is_lent && larger <= super::layout::slot_bytes(super::layout::CLASSES as u8 - 1) {
+        line.push(b"\n      ask it for more: gort::with_stack(1 << ");
+        line.number(larger.trailing_zeros() as usize);
+        line.push(b", ..)\n");
+    } else if larger <= super::layout::slot_bytes(super::layout::CLASSES as u8 - 1) {
         line.push(b"\n      raise it with gort::Builder::new().stack_size(1 << ");
         line.number(larger.trailing_zeros() as usize);
         line.push(b"), or GORT_STACK_SIZE=");

@@ -9,8 +9,8 @@
 //! Slots are aligned to their size, reservations never released and listed in a fixed array that only grows: [`find`] goes from any address
 //! to its slot by arithmetic, without a lock, as the fault handler must.
 //!
-//! Free slots are taken last in, first out: the most recent one is still in the cache (40 to 70 ns against 3 us for a fresh page). The list
-//! is threaded through the footers, which are resident anyway, so giving back never allocates.
+//! Free slots are taken last in, first out: the most recent one is still in the cache (40 to 70 ns against 3 us for a fresh page). What nobody
+//! has needed for a while gives its memory back and is taken last (`scavenge`).
 //!
 //! A size's first reservation is small and each next one twice as large, up to [`LARGEST_RESERVATION`]: a program with few goroutines does
 //! not ask for gigabytes (which a limit on address space would refuse, or which would leave it nothing), and one with a million gets by
@@ -20,16 +20,18 @@
 //! guards); guards for 32 slots by one `process_madvise` (0.8 against 1.1 us each, of about 5 for a slot with its two page faults, for a
 //! descriptor kept open and slots prepared that nobody may need); touching both pages by one `MADV_POPULATE_WRITE` (no gain).
 
+use super::free_list::FreeList;
 use super::layout::{self, CLASSES, Layout, SlotFooter, footer, guard_bytes, slot_bytes};
-use super::switch::prefetch;
+use super::refused::Refused;
+use super::scavenge;
 use crate::prim::lock::Lock;
 use crate::sys::identity::Identity;
-use crate::sys::raw::Errno;
 use crate::sys::stackmem::{self, Guards};
 use crate::sys::tools;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::atomic::{
     AtomicU8, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -38,7 +40,7 @@ use std::sync::atomic::{
 const FIRST_RESERVATION: usize = 256 << 20;
 const LARGEST_RESERVATION: usize = 16 << 30;
 /// More than address space allows with reservations of the largest size; only a process that is refused large ones comes near.
-const RESERVATIONS: usize = 16384;
+pub(super) const RESERVATIONS: usize = 16384;
 
 const RAW: u8 = 0;
 const GUARDED: u8 = 1;
@@ -87,7 +89,7 @@ impl Stack {
         slot_bytes(self.class)
     }
 
-    fn base(self) -> usize {
+    pub(super) fn base(self) -> usize {
         self.tp & !(self.size() - 1)
     }
 
@@ -129,11 +131,12 @@ static RESERVING: Lock<()> = Lock::new(());
 
 /// The slots of one size.
 struct Class {
-    /// Made slots. Footer of the one given back last, 0 if there is none.
-    free: usize,
-    free_count: usize,
+    /// Made slots, with what their last users have touched.
+    warm: FreeList,
+    /// Made slots that have nothing left but their block (`scavenge`).
+    cold: FreeList,
     /// Slots that could not be made ready when they were cut: the first to be tried again.
-    unready: usize,
+    unready: FreeList,
     /// The reservation being cut, and what is left of it.
     current: Option<&'static Reservation>,
     next: usize,
@@ -143,7 +146,16 @@ struct Class {
 }
 
 static CLASS: [Lock<Class>; CLASSES] = [const {
-    Lock::new(Class { free: 0, free_count: 0, unready: 0, current: None, next: 0, end: 0, next_reservation: 0, cut: 0 })
+    Lock::new(Class {
+        warm: FreeList::new(),
+        cold: FreeList::new(),
+        unready: FreeList::new(),
+        current: None,
+        next: 0,
+        end: 0,
+        next_reservation: 0,
+        cut: 0,
+    })
 }; CLASSES];
 
 /// Slots with a guard that costs map entries, over all classes.
@@ -168,26 +180,12 @@ struct Slot {
     class: u8,
 }
 
-/// Takes the first slot off a list.
-fn pop(list: &mut usize, class: u8) -> Option<Slot> {
-    if *list == 0 {
-        return None;
-    }
-    let slot = Slot { base: *list & !(slot_bytes(class) - 1), class };
-    // Relaxed, here and in `push`: the class's lock orders it.
-    *list = slot.footer().next.load(Relaxed);
-    // The next one to be taken: by then its footer, and what lies beside it in the block, should be in the cache.
-    prefetch(*list);
-    Some(slot)
-}
-
-fn push(list: &mut usize, slot: Slot) {
-    let footer = slot.footer();
-    footer.next.store(*list, Relaxed);
-    *list = std::ptr::from_ref(footer) as usize;
-}
-
 impl Slot {
+    /// The slot that a list gave. It is of this class.
+    fn of(footer: &'static SlotFooter, class: u8) -> Slot {
+        Slot { base: ptr::from_ref(footer) as usize & !(slot_bytes(class) - 1), class }
+    }
+
     fn footer(self) -> &'static SlotFooter {
         // SAFETY: a slot of this size, in a reservation that is never released.
         unsafe { footer(self.base, slot_bytes(self.class)) }
@@ -198,9 +196,9 @@ impl Class {
     /// A slot to be made ready, and how far it is: one that failed before, or the next of the current reservation, or the first of a new
     /// one.
     fn cut(&mut self, class: u8) -> Result<(Slot, u8), Refused> {
-        if let Some(slot) = pop(&mut self.unready, class) {
+        if let Some(footer) = self.unready.pop() {
             // Relaxed: the lock orders it.
-            return Ok((slot, slot.footer().progress.load(Relaxed)));
+            return Ok((Slot::of(footer, class), footer.progress.load(Relaxed)));
         }
         let size = slot_bytes(class);
         if self.next == self.end {
@@ -247,53 +245,6 @@ impl Class {
         // Release: pairs with the Acquire in `find` and `stats`; whoever counts the reservation sees its fields.
         RESERVED.store(count + 1, Release);
         Ok(reservation)
-    }
-}
-
-/// Why there is no stack.
-#[derive(Debug)]
-enum Refused {
-    Reserve(Errno, usize),
-    Guard(Errno),
-    /// As many slots as there should be with guards that cost map entries.
-    Maps,
-    /// The array of reservations.
-    Full,
-    Make(io::Error),
-    /// Bytes of a thread block that no slot has room for.
-    Block(usize),
-}
-
-impl Refused {
-    #[cold]
-    fn into_error(self, class: u8) -> io::Error {
-        let (kind, why) = match self {
-            Refused::Reserve(Errno::NOMEM, bytes) => (io::ErrorKind::OutOfMemory, stackmem::why_refused(bytes)),
-            Refused::Reserve(errno, bytes) => {
-                (io::Error::from(errno).kind(), format!("reserving {} MiB failed: {errno}", bytes >> 20))
-            }
-            Refused::Guard(Errno::NOMEM) | Refused::Maps => (
-                io::ErrorKind::OutOfMemory,
-                format!(
-                    "this kernel needs two memory maps for each stack's guard and grants {} in all; raise \
-                     vm.max_map_count or use Linux 6.13 or newer",
-                    stackmem::max_map_count()
-                ),
-            ),
-            Refused::Guard(errno) => (io::Error::from(errno).kind(), format!("its guard cannot be set up: {errno}")),
-            Refused::Full => {
-                (io::ErrorKind::OutOfMemory, format!("there are {RESERVATIONS} reservations for stacks already"))
-            }
-            Refused::Make(cause) => (cause.kind(), cause.to_string()),
-            Refused::Block(bytes) => (
-                io::ErrorKind::OutOfMemory,
-                format!("the program's thread-locals take {} MiB, which no stack has room for", bytes >> 20),
-            ),
-        };
-        io::Error::new(
-            kind,
-            format!("no stack of {} KiB for a goroutine: {why}", slot_bytes(class.min(CLASSES as u8 - 1)) >> 10),
-        )
     }
 }
 
@@ -383,12 +334,11 @@ fn fill(class: u8, identity: Option<&Identity>, out: &mut [MaybeUninit<Stack>]) 
     {
         let mut state = list.lock();
         while count < out.len()
-            && let Some(slot) = pop(&mut state.free, class)
+            && let Some(footer) = state.warm.pop().or_else(|| state.cold.pop())
         {
-            out[count].write(Stack { tp: slot.base + slot_bytes(class) - above, class });
+            out[count].write(Stack { tp: Slot::of(footer, class).base + slot_bytes(class) - above, class });
             count += 1;
         }
-        state.free_count -= count;
     }
     if count > 0 {
         return (count, None);
@@ -402,7 +352,7 @@ fn fill(class: u8, identity: Option<&Identity>, out: &mut [MaybeUninit<Stack>]) 
         match ready(slot, progress, identity) {
             Ok(stack) => out[count].write(stack),
             Err(refused) => {
-                push(&mut list.lock().unready, slot);
+                list.lock().unready.push(slot.footer());
                 return (count, Some(refused));
             }
         };
@@ -416,11 +366,33 @@ pub(crate) fn give_back(stacks: &[Stack]) {
     for run in stacks.chunk_by(|one, other| one.class == other.class) {
         let mut state = CLASS[usize::from(run[0].class)].lock();
         for stack in run {
-            stack.footer().set_goroutine(std::ptr::null());
-            push(&mut state.free, Slot { base: stack.base(), class: stack.class });
+            stack.footer().set_goroutine(ptr::null());
+            state.warm.push(stack.footer());
         }
-        state.free_count += run.len();
     }
+}
+
+/// Used slots of this class that have not been let go.
+pub(super) fn warm(class: u8) -> usize {
+    CLASS[usize::from(class)].lock().warm.len()
+}
+
+/// How many of them nobody has needed since the last call.
+pub(super) fn begin_period(class: u8) -> usize {
+    CLASS[usize::from(class)].lock().warm.begin_period()
+}
+
+/// Lets the one go that has been free for longest. False: there is none.
+pub(super) fn cool_oldest(class: u8) -> bool {
+    let list = &CLASS[usize::from(class)];
+    let Some(footer) = list.lock().warm.pop_oldest() else { return false };
+    let slot = Slot::of(footer, class);
+    let frames_top = layout::frames_top(slot.base + slot_bytes(class) - layout::current().above);
+    // Outside of the lock: a system call. Whoever wants a stack meanwhile takes another one.
+    // SAFETY: a made slot that is on no list: ours.
+    unsafe { scavenge::discard_frames(slot.base, class, frames_top) };
+    list.lock().cold.push(footer);
+    true
 }
 
 /// Where an address lies.
@@ -478,7 +450,7 @@ pub(crate) fn stats() -> SlabStats {
     for class in &CLASS {
         let state = class.lock();
         slots_carved += state.cut;
-        slots_free += state.free_count;
+        slots_free += state.warm.len() + state.cold.len();
     }
     let (guards, block_bytes) = (stackmem::guards(), layout::current().block_bytes());
     SlabStats { reservations, reserved_bytes, slots_carved, slots_free, guards, block_bytes }

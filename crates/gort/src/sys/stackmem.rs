@@ -113,6 +113,15 @@ pub(crate) unsafe fn discard(base: usize, bytes: usize) -> Result<(), Errno> {
     unsafe { raw::syscall3(libc::SYS_madvise, base, bytes, libc::MADV_DONTNEED as usize) }.map(drop)
 }
 
+/// Whether each page from `base` on is resident: bit 0 of its byte. Pages in swap are not.
+///
+/// # Errors
+/// The kernel's; ENOMEM for memory that is not mapped.
+pub(crate) fn resident(base: usize, pages: &mut [u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel writes a byte for each page.
+    unsafe { raw::syscall3(libc::SYS_mincore, base, pages.len() * PAGE, pages.as_mut_ptr() as usize) }.map(drop)
+}
+
 /// How many mappings a process may have (`vm.max_map_count`), or the kernel's default if that cannot be read.
 pub(crate) fn max_map_count() -> usize {
     number_in("/proc/sys/vm/max_map_count").unwrap_or(65530)

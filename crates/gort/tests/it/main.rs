@@ -17,3 +17,4 @@ mod support;
 mod sync;
 mod time;
 mod timer;
+mod with_stack;

@@ -4,7 +4,7 @@ use crate::support::{needs_migration, rounds};
 use std::ffi::c_void;
 
 /// Lower end, upper end and guard of the calling thread's stack.
-fn bounds() -> (usize, usize, usize) {
+pub(crate) fn bounds() -> (usize, usize, usize) {
     let mut attributes = std::mem::MaybeUninit::uninit();
     let (mut low, mut bytes, mut guard) = (std::ptr::null_mut::<c_void>(), 0, 0);
     // SAFETY: the attributes are initialised by the first call and given back by the last.
@@ -18,7 +18,7 @@ fn bounds() -> (usize, usize, usize) {
 }
 
 #[inline(never)]
-fn here() -> usize {
+pub(crate) fn here() -> usize {
     let local = std::hint::black_box(0_u8);
     &raw const local as usize
 }

@@ -120,6 +120,84 @@ fn a_stack_too_large_for_the_limit_is_refused_and_smaller_ones_go_on() {
     }
 }
 
+/// LF-05. Rounds of deep stacks take no more memory than one round, and what they have touched is given back when nobody needs it any more.
+/// Names and sizes are honoured, those below the least are rounded up; a hundred thousand that are parked fit into a GiB.
+#[test]
+fn stacks_are_used_again_and_those_that_nobody_needs_are_given_back() {
+    fn resident_mib() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() >> 8
+    }
+    #[inline(never)]
+    fn touch() {
+        std::hint::black_box(&mut [1_u8; 128 << 10]);
+    }
+    fn deep_rounds() {
+        for _ in 0..100 {
+            let barrier = Arc::new(gort::sync::Barrier::new(256));
+            let all: Vec<_> = (0..256)
+                .map(|_| {
+                    let barrier = barrier.clone();
+                    gort::go(move || {
+                        touch();
+                        barrier.wait();
+                    })
+                })
+                .collect();
+            all.into_iter().for_each(|one| one.join().unwrap());
+        }
+        let last = resident_mib();
+        // Those of one round, those that each processor has at hand, and what else there is in a process.
+        let most = (256 + 64 * gort::runtime::metrics().procs as usize) * 132 / 1024 + 12;
+        assert!(last >= 32 && last <= most, "{last} MiB, {most} expected at most");
+        // All but those that the processors have at hand, up to 64 each.
+        wait_until(|| resident_mib() < last - 12);
+        deep_in_use(last);
+    }
+    /// What was given back can be used again.
+    fn deep_in_use(most: usize) {
+        let all: Vec<_> = (0..256).map(|_| gort::go(touch)).collect();
+        all.into_iter().for_each(|one| one.join().unwrap());
+        assert!(resident_mib() <= most + 4);
+    }
+    fn parked() {
+        let all: Vec<_> = (0..100_000).map(|_| gort::go(gort::park)).collect();
+        wait_until(|| gort::runtime::metrics().waiting == 100_000);
+        // Without optimisation frames take a page more.
+        let most = if cfg!(debug_assertions) { 1024 + 400 } else { 1024 };
+        assert!(resident_mib() < most, "{} MiB", resident_mib());
+        all.iter().for_each(|one| one.goroutine().unpark());
+        all.into_iter().for_each(|one| one.join().unwrap());
+    }
+    fn kib_of_own_stack() -> usize {
+        let mut attributes = std::mem::MaybeUninit::uninit();
+        let (mut low, mut bytes, mut guard) = (std::ptr::null_mut(), 0, 0);
+        // SAFETY: the attributes are initialised by the first call and given back by the last.
+        unsafe {
+            assert_eq!(libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()), 0);
+            libc::pthread_attr_getstack(attributes.as_ptr(), &mut low, &mut bytes);
+            libc::pthread_attr_getguardsize(attributes.as_ptr(), &mut guard);
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        }
+        (bytes + guard) >> 10
+    }
+    fn settings() {
+        for (bytes, kib) in [(1, 64), (64 << 10, 64), (300_000, 512), (4 << 20, 4096)] {
+            let named = gort::Builder::new().name(format!("of {bytes}")).stack_size(bytes);
+            let told = named.spawn(|| (gort::current().name().map(str::to_owned), kib_of_own_stack()));
+            assert_eq!(told.unwrap().join().unwrap(), (Some(format!("of {bytes}")), kib));
+        }
+    }
+    let this = child::of(|case| match case {
+        "rounds" => deep_rounds(),
+        "parked" => parked(),
+        _ => settings(),
+    });
+    for case in ["settings", "parked", "rounds"] {
+        this.run(case).exited(0).never_says("gort: ");
+    }
+}
+
 /// Memory that comes free elsewhere is noticed, also by a process in which nothing else happens any more.
 #[test]
 fn goroutines_without_a_stack_run_when_memory_comes_free_elsewhere() {

@@ -35,6 +35,30 @@ fn null_dereference() {
     unsafe { std::hint::black_box(std::ptr::null_mut::<u64>()).write_volatile(1) };
 }
 
+/// Overflows in C code: glibc's compiler of regular expressions calls itself for each parenthesis.
+fn deep_in_c() {
+    let pattern = std::ffi::CString::new("(".repeat(1 << 20)).unwrap();
+    let mut compiled = std::mem::MaybeUninit::uninit();
+    // SAFETY: a place for the result, and a string that ends in a zero.
+    unsafe { libc::regcomp(compiled.as_mut_ptr(), pattern.as_ptr(), libc::REG_EXTENDED) };
+}
+
+extern "C" fn overflows(_signal: libc::c_int) {
+    deep();
+}
+
+/// Lets SIGUSR1 overflow the stack on which its handler runs, and raises it.
+fn deep_in_a_handler(flags: libc::c_int) {
+    // SAFETY: zeros are a valid record; the handler has the right type. What it does is what the test is about.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = overflows as *const () as usize;
+        action.sa_flags = flags;
+        libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut());
+        libc::raise(libc::SIGUSR1);
+    }
+}
+
 fn report(ended: &Ended, name: &str, size: &str) -> String {
     let (id, line) = (ended.value("id"), ended.value("line"));
     format!("gort: goroutine {id} {name}overflowed its {size} stack (started at {}:{line})\n", file!())
@@ -75,6 +99,8 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
                 }
                 "marked" => gort::blocking(deep),
                 "largest" => deep_in_pages(),
+                "foreign" => deep_in_c(),
+                "handler" => deep_in_a_handler(0),
                 "unwinding" => {
                     let _deep = Deep;
                     std::panic::resume_unwind(Box::new(1));
@@ -98,7 +124,21 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
         "1 MiB" | "odd" => ("1 MiB", 4 << 20),
         _ => ("256 KiB", 1 << 20),
     };
-    for case in ["default", "named", "pages", "huge", "1 MiB", "odd", "thread-local", "locked", "marked", "unwinding"] {
+    let cases = [
+        "default",
+        "named",
+        "pages",
+        "huge",
+        "1 MiB",
+        "odd",
+        "thread-local",
+        "locked",
+        "marked",
+        "unwinding",
+        "foreign",
+        "handler",
+    ];
+    for case in cases {
         if case == "thread-local" && needs_migration("thread-locals end with the thread") {
             continue;
         }
@@ -112,6 +152,52 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
     }
     let ended = this.case("default").env("GORT_STACK_SIZE", "64K").run();
     ended.killed_by(libc::SIGABRT).says_once(&report(&ended, "", "64 KiB")).says_once("stack_size(1 << 18)");
+}
+
+/// A stack that was asked for a call is told as such, on a goroutine and on a thread.
+#[test]
+fn an_overflow_of_a_with_stack_says_what_to_ask_for() {
+    let this = child::of(|case| match case {
+        "goroutine" => {
+            println!("line {}", line!() + 1);
+            let overflows = gort::go(|| {
+                println!("id {}", gort::current().id());
+                gort::with_stack(1 << 20, deep);
+            });
+            overflows.join().unwrap();
+        }
+        "left" => {
+            gort::go(|| {
+                println!("id {}", gort::current().id());
+                gort::with_stack(1 << 20, || ());
+                deep();
+            })
+            .join()
+            .unwrap();
+        }
+        "host" => gort::go(|| gort::host(|| gort::with_stack(1 << 20, deep))).join().unwrap(),
+        _ => gort::with_stack(1 << 20, deep),
+    });
+    let advice = "ask it for more: gort::with_stack(1 << 22, ..)\n";
+    let ended = this.run("goroutine");
+    let (id, line) = (ended.value("id"), ended.value("line"));
+    ended.killed_by(libc::SIGABRT).says_once(advice).says_once(&format!(
+        "gort: goroutine {id} overflowed the 1 MiB stack of a gort::with_stack (started at {}:{line})\n",
+        file!()
+    ));
+    this.run("left").killed_by(libc::SIGABRT).says_once("overflowed its 256 KiB stack (").never_says("with_stack(1");
+    for case in ["thread", "host"] {
+        let ended = this.run(case);
+        ended.killed_by(libc::SIGABRT).says_once(advice);
+        ended.says_once("gort: a thread overflowed the 1 MiB stack of a gort::with_stack\n");
+    }
+}
+
+/// A handler that overflows the stack for signals meets a guard there, too: the process ends.
+#[test]
+fn an_overflow_of_the_stack_for_signals_ends_the_process() {
+    let this = child::of(|_| gort::go(|| deep_in_a_handler(libc::SA_ONSTACK)).join().unwrap());
+    this.run("").killed_by(libc::SIGSEGV).never_says("overflowed its");
 }
 
 /// The main goroutine is no exception.
