@@ -384,7 +384,8 @@ pub fn metrics() -> Metrics {
 /// # Where it is called
 /// On a plain thread it returns when the threads are gone. On a goroutine it returns when all others have ended; since the caller needs a thread
 /// itself, the threads end, and what is left stops, when that goroutine has ended. It may start the runtime again before. Of several calls at once
-/// the earliest deadline counts for all. Without a running runtime it returns at once, with what was left before.
+/// the earliest deadline counts for all. In [bound mode](Mode::Bound) it returns late if a goroutine blocks the thread on which both have begun, so call it
+/// on a plain thread there, or where nothing blocks. Without a running runtime it returns at once, with what was left before.
 ///
 /// Parks the goroutine, blocks a plain thread. At the deadline it takes as long as it takes threads to end, usually well below a millisecond.
 ///

@@ -19,26 +19,33 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Locks the calling goroutine to its M; nested calls count.
 pub(crate) fn lock(g: &'static G) {
+    let others = lock_as_far_as_can_be(g);
+    if others > 0 {
+        say_shared(g, others);
+    }
+}
+
+/// As [`lock`]. Gives the number of others that have begun on its thread, and stay: in bound mode there may be some.
+pub(super) fn lock_as_far_as_can_be(g: &'static G) -> u32 {
     if g.is_thread() {
-        return;
+        return 0;
     }
     let depth = g.lock_depth();
     g.set_lock_depth(depth.checked_add(1).expect("gort::lock_os_thread: nested more than 255 times"));
-    if depth == 0 {
-        let inside = enter(g);
-        g.put(LOCKED, true);
-        let others = match g.has(BOUND) {
-            true => inside.m.residents.close(true),
-            false => {
-                inside.m.locked.set(Some(g));
-                0
-            }
-        };
-        inside.leave();
-        if others > 0 {
-            say_shared(g, others);
-        }
+    if depth > 0 {
+        return 0;
     }
+    let inside = enter(g);
+    g.put(LOCKED, true);
+    let others = match g.has(BOUND) {
+        true => inside.m.residents.close(true),
+        false => {
+            inside.m.locked.set(Some(g));
+            0
+        }
+    };
+    inside.leave();
+    others
 }
 
 /// Once: the promise can be kept in part only.

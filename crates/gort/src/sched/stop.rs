@@ -64,8 +64,9 @@
 //! - *While nothing runs*: returns what was left before.
 
 use super::left::{Left, is_other};
-use super::{SCHED, leave, resize, snapshot, sysmon};
+use super::{SCHED, leave, locked, resize, snapshot, sysmon};
 use crate::context::root;
+use crate::g::record::BOUND;
 use crate::g::{G, GList, WaitReason, registry};
 use crate::netpoll::{self, Side};
 use crate::prim::lock::Lock;
@@ -76,6 +77,7 @@ use crate::timer::NEVER;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
+use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::sync::atomic::{AtomicU8, AtomicU32, fence};
 
@@ -235,6 +237,8 @@ pub(crate) fn shutdown(deadline_ns: u64, site: &'static Location<'static>) -> Le
     super::begin_call(party);
     let goroutine = caller();
     let exempt = goroutine.map(|g| (g, g.id()));
+    // In bound mode whoever began on the caller's thread, and blocked it, would make it late.
+    let _thread = goroutine.filter(|g| g.has(BOUND) && ptr::eq(*g, party)).map(KeepsThread::of);
     let (ticket, is_first) = {
         let mut state = STATE.lock();
         if phase().is_down() {
@@ -271,6 +275,22 @@ pub(crate) fn shutdown(deadline_ns: u64, site: &'static Location<'static>) -> Le
         wait_for_monitor();
     }
     left
+}
+
+/// Keeps others from beginning on the goroutine's thread.
+struct KeepsThread(&'static G);
+
+impl KeepsThread {
+    fn of(g: &'static G) -> Self {
+        locked::lock_as_far_as_can_be(g);
+        Self(g)
+    }
+}
+
+impl Drop for KeepsThread {
+    fn drop(&mut self) {
+        locked::unlock(self.0);
+    }
 }
 
 /// The goroutine that calls, or on whose behalf the calling thread runs.

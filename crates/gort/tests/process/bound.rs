@@ -288,3 +288,16 @@ fn under_valgrind_goroutines_are_bound() {
         "gort: goroutines stay on the thread on which they begin (bound mode), because the program runs under valgrind",
     );
 }
+
+/// A shutdown that a goroutine calls returns by its deadline whatever others do that had not begun: none of them begins on its thread.
+#[test]
+fn a_shutdown_from_a_goroutine_waits_for_nobody_who_blocks_another_thread() {
+    fn main() {
+        let sleepers: Vec<_> = (0..6).map(|_| gort::go(|| std::thread::sleep(Duration::from_secs(60)))).collect();
+        let begun = Instant::now();
+        let left = shutdown(begun + ms(200));
+        assert!(begun.elapsed() < crate::support::scaled(ms(5000)), "{:?}", begun.elapsed());
+        assert_eq!(left.goroutines().len(), sleepers.len(), "{left}");
+    }
+    at_procs(child::of(|_| child::gort_main(main)), "");
+}
