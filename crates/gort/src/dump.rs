@@ -82,7 +82,7 @@ fn add_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
     let kind = if g.is_thread() { "thread" } else { "goroutine" };
     // Cloned, so that nothing is allocated under the registry's lock.
     let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
-    let wait_site = if g.status() == Status::Waiting { g.wait_site() } else { None };
+    let wait_site = if g.status() == Status::Waiting { g.call_site() } else { None };
     let spawn_site = if g.is_thread() { None } else { g.spawn_site() };
     let _ = write_entry(out, kind, g.id(), name.as_deref(), &state, wait_site, spawn_site);
     out.push('\n');

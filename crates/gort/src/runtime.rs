@@ -25,6 +25,7 @@ mod stack_use;
 
 use crate::config;
 use crate::g::{Status, registry};
+use crate::sched::retakes::{self, Cause};
 use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
 use crate::sys::clock;
 use crate::sys::identity::Identity;
@@ -35,6 +36,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 pub use crate::sched::left::{Left, LeftGoroutine};
+pub use crate::sched::retakes::RetakeSite;
 pub use crate::sched::stop::ShuttingDown;
 pub use stack_use::{StackUse, stack_use};
 
@@ -281,8 +283,14 @@ pub struct Metrics {
     pub steals: u64,
     /// Processors given from a stuck thread to another one.
     pub handoffs: u64,
-    /// Processors taken by the monitor.
+    /// Processors taken by the monitor from a goroutine that had not come to gort for too long; [`retake_sites`] tells where.
     pub retakes: u64,
+    /// Of those: from one in a section marked by [`blocking`](crate::blocking).
+    pub retakes_marked: u64,
+    /// Of those: from one that waited in the kernel, without a mark.
+    pub retakes_in_kernel: u64,
+    /// Of those: from one that computed.
+    pub retakes_on_cpu: u64,
     /// Polls of the network.
     pub polls: u64,
     /// Goroutines that polls made ready.
@@ -325,7 +333,10 @@ pub fn metrics() -> Metrics {
         procs: SCHED.procs.load(Relaxed) as u64,
         procs_idle: u64::from(SCHED.spinning.idle()),
         handoffs: SCHED.handoffs.load(Relaxed),
-        retakes: SCHED.retakes.load(Relaxed),
+        retakes: retakes::total(),
+        retakes_marked: retakes::counted(Cause::Marked),
+        retakes_in_kernel: retakes::counted(Cause::InKernel),
+        retakes_on_cpu: retakes::counted(Cause::OnCpu),
         polls: SCHED.sysmon_polls.load(Relaxed),
         created: SCHED.created_outside.load(Relaxed),
         malloc_shared: identity.is_none_or(Identity::has_malloc_words),
@@ -359,6 +370,30 @@ pub fn metrics() -> Metrics {
         }
     });
     metrics
+}
+
+/// Where processors were taken from goroutines that did not come to gort, and why: the call sites with the most retakes first.
+///
+/// A site is where the goroutine had called gort last and could have waited (so what it did *after* that is what kept its thread), or its marked
+/// section; for one that has never waited, where it was started. 256 sites are told apart, the others are counted together.
+///
+/// # Examples
+/// ```
+/// use std::time::{Duration, Instant};
+/// let loops = || {
+///     let start = Instant::now();
+///     while start.elapsed() < Duration::from_millis(50) {}
+/// };
+/// // As many as there are processors, so that somebody waits for one.
+/// let loops: Vec<_> = (0..2 * gort::runtime::max_procs()).map(|_| gort::go(loops)).collect();
+/// loops.into_iter().for_each(|handle| handle.join().unwrap());
+/// for site in gort::runtime::retake_sites() {
+///     println!("{site}");
+/// }
+/// ```
+#[must_use]
+pub fn retake_sites() -> Vec<RetakeSite> {
+    RetakeSite::all()
 }
 
 /// Shuts the runtime down: no new goroutines, no more waits, and at the end no threads. Returns what is left.

@@ -4,7 +4,7 @@
 //! latecomer may touch (park word, timer word, status) stays meaningful over reuse.
 //!
 //! ```text
-//! line 0   what a switch touches: stack pointer, thread pointer, M, link, status, park word, wait site, wait reason
+//! line 0   what a switch touches: stack pointer, thread pointer, M, link, status, park word, call site, wait reason
 //! line 1   what a start, an end and a dump touch: timer, id, spawn site, extra, join word, entry or wait object
 //! line 2   the closure until the first run, the result after the end; a thread's alarm
 //! ```
@@ -127,7 +127,7 @@ pub struct G {
     /// For records of OS threads: even while the thread waits, odd when it may go on. Grows with every wait.
     pub(crate) thread_wake: AtomicU32,
     pub(crate) park: WakeWord,
-    wait_site: AtomicPtr<Location<'static>>,
+    call_site: AtomicPtr<Location<'static>>,
     /// Reason in the top 8 bits, coarse milliseconds since the runtime's start below.
     wait: AtomicU64,
 
@@ -166,7 +166,7 @@ impl G {
             flags: AtomicU8::new(0),
             thread_wake: AtomicU32::new(0),
             park: WakeWord::new(),
-            wait_site: AtomicPtr::new(ptr::null_mut()),
+            call_site: AtomicPtr::new(ptr::null_mut()),
             wait: AtomicU64::new(0),
             timer: TimerWord::new(),
             id: AtomicU64::new(0),
@@ -210,6 +210,7 @@ impl G {
         self.id.store(id, Relaxed);
         self.spawn_site.store(ptr::from_ref(site).cast_mut(), Relaxed);
         self.flags.store(flags, Relaxed);
+        self.call_site.store(ptr::null_mut(), Relaxed);
         self.join.store(0, Relaxed);
         self.entry_or_object.store(entry as *const () as usize, Relaxed);
         self.tp.set(0);
@@ -264,10 +265,10 @@ impl G {
         unsafe { self.spawn_site.load(Relaxed).as_ref() }
     }
 
-    /// Where it parked last.
-    pub(crate) fn wait_site(&self) -> Option<&'static Location<'static>> {
+    /// Where it called gort last and could wait, or marked a section: while it is parked, where it waits.
+    pub(crate) fn call_site(&self) -> Option<&'static Location<'static>> {
         // SAFETY: as above.
-        unsafe { self.wait_site.load(Relaxed).as_ref() }
+        unsafe { self.call_site.load(Relaxed).as_ref() }
     }
 
     /// Reason and coarse start (ms) of the current wait.
@@ -291,8 +292,14 @@ impl G {
     pub(crate) fn note_wait(&self, reason: WaitReason, object: usize, site: &'static Location<'static>, now_ms: u64) {
         self.wait.store((reason as u64) << 56 | now_ms, Relaxed);
         self.entry_or_object.store(object, Relaxed);
-        self.wait_site.store(ptr::from_ref(site).cast_mut(), Relaxed);
+        self.note_call(site);
         self.set_status(Status::Waiting);
+    }
+
+    /// Notes where the goroutine has called gort.
+    #[inline(always)]
+    pub(crate) fn note_call(&self, site: &'static Location<'static>) {
+        self.call_site.store(ptr::from_ref(site).cast_mut(), Relaxed);
     }
 
     /// Size class of its stack; before it has one, the class that was asked for, if not the default one.

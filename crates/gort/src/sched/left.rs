@@ -117,7 +117,7 @@ impl LeftGoroutine {
     fn of(g: &'static G, now_ms: u64) -> Option<Self> {
         let state = dump::state_of(g, now_ms)?;
         let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
-        let wait_site = if g.status() == Status::Waiting { g.wait_site() } else { None };
+        let wait_site = if g.status() == Status::Waiting { g.call_site() } else { None };
         Some(Self { id: GoroutineId::new(g.id()), name, state, wait_site, spawn_site: g.spawn_site() })
     }
 

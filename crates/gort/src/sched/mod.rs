@@ -25,6 +25,7 @@
 //! | `enter` | the border between user code and runtime; what happens if the P is gone |
 //! | `park` | park, ready, yield |
 //! | `section` | marked sections that give their P away on entering |
+//! | `retakes` | how often that was, why and where |
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
@@ -59,6 +60,7 @@ pub(crate) mod park;
 pub(crate) mod perturb;
 mod residents;
 pub(crate) mod resize;
+pub(crate) mod retakes;
 mod run;
 pub(crate) mod section;
 pub(crate) mod snapshot;
@@ -130,7 +132,6 @@ pub(crate) struct Sched {
     /// Spawns and ends outside any P.
     pub(crate) spawned_outside: AtomicU64,
     pub(crate) created_outside: AtomicU64,
-    pub(crate) retakes: AtomicU64,
     pub(crate) handoffs: AtomicU64,
     pub(crate) sysmon_polls: AtomicU64,
     /// Ms that have residents to run and no P (`bound`).
@@ -194,7 +195,6 @@ pub(crate) static SCHED: Sched = Sched {
     ms_starting: AtomicU32::new(0),
     spawned_outside: AtomicU64::new(0),
     created_outside: AtomicU64::new(0),
-    retakes: AtomicU64::new(0),
     handoffs: AtomicU64::new(0),
     sysmon_polls: AtomicU64::new(0),
     p_claims: AtomicU32::new(0),

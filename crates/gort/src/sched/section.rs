@@ -50,6 +50,7 @@ impl Section {
     pub(crate) fn begin(g: &'static G, site: &'static Location<'static>) -> Self {
         let losses = losses_at(site);
         let before = g.status();
+        g.note_call(site);
         g.set_status(Status::Blocking);
         // Relaxed: see the module.
         let at_once = losses.load(Relaxed) >= SURE || perturb::is_on() && perturb::gives_away_now();

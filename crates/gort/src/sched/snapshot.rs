@@ -1,6 +1,6 @@
 //! Sums over Ps, Ms and goroutines for metrics and dumps.
 
-use super::{M, P, SCHED, idle};
+use super::{M, P, SCHED, idle, retakes};
 use crate::sys::clock;
 use crate::timer::NEVER;
 use gort_lockfree::owner::Stay;
@@ -17,7 +17,7 @@ pub(crate) fn write_state(out: &mut String) {
         SCHED.spinning.idle(),
         SCHED.spinning.spinning(),
         ["free", "busy", "blocked"][SCHED.polling.load(Relaxed) as usize % 3],
-        SCHED.retakes.load(Relaxed),
+        retakes::total(),
     );
     let now_ns = clock::now_ns();
     let (covered_ns, keeper) = {

@@ -20,6 +20,7 @@
 use super::deadlock::Verdict;
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
+use super::retakes::{self, Cause};
 use super::stop::{self, Step};
 use super::{SCHED, bound, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
@@ -289,7 +290,8 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         round.hogs = true;
         p.timers.expire(now_ns, overdue);
     }
-    let is_blocking = m.current().is_some_and(|g| g.status() == Status::Blocking);
+    let g = m.current();
+    let is_blocking = g.is_some_and(|g| g.status() == Status::Blocking);
     let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
     if work && idle_ps > 0 {
@@ -297,7 +299,8 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         idle::wake_for_work();
     }
     let slice_ns = if is_blocking { blocking_slice_ns() } else { SLICE_NS };
-    let is_over = held_ns >= slice_ns || held_ns >= UNMARKED_NS && work && !is_first && is_blocked(p, tid);
+    let is_still = held_ns < slice_ns && held_ns >= UNMARKED_NS && work && !is_first && is_blocked(p, tid);
+    let is_over = held_ns >= slice_ns || is_still;
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
     let is_due = is_over && (work || is_last) || p.is_retired();
@@ -308,8 +311,14 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
         let barrier = || fixed().barrier.run();
         if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
             round.acted = true;
-            // Relaxed: statistics.
-            SCHED.retakes.fetch_add(1, Relaxed);
+            let cause = match (is_blocking, is_still) {
+                (true, _) => Cause::Marked,
+                (_, true) => Cause::InKernel,
+                _ if is_on_cpu(p, tid) => Cause::OnCpu,
+                _ => Cause::InKernel,
+            };
+            retakes::count(g, cause);
+            // Relaxed: a statistic.
             SCHED.handoffs.fetch_add(1, Relaxed);
             // To somebody who runs what waits, or among the idle ones.
             idle::handoff_or_idle(p);
@@ -335,11 +344,20 @@ fn is_blocked(p: &'static P, tid: u32) -> bool {
     p.seen_still_ns.replace(cpu_ns) == cpu_ns && !thread::is_runnable(tid).unwrap_or(true)
 }
 
+/// True if the thread has used a processor since it was seen first, or would if it had one.
+fn is_on_cpu(p: &'static P, tid: u32) -> bool {
+    used_ns(p, tid) >= BURNT_NS || thread::is_runnable(tid).unwrap_or(true)
+}
+
+/// CPU time that the thread has used since it was seen first.
+fn used_ns(p: &'static P, tid: u32) -> u64 {
+    thread::cpu_ns(tid).map_or(u64::MAX, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()))
+}
+
 /// True if the thread would go on if it only had a processor: taking its P would help nobody.
 fn is_starved(p: &'static P, tid: u32, held_ns: u64) -> bool {
-    let used_ns = thread::cpu_ns(tid).map_or(u64::MAX, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()));
     // The clock is the cheap look. It alone would call a starved thread blocked; the state tells.
-    used_ns < BURNT_NS && held_ns < STARVED_NS && thread::is_runnable(tid).unwrap_or(false)
+    used_ns(p, tid) < BURNT_NS && held_ns < STARVED_NS && thread::is_runnable(tid).unwrap_or(false)
 }
 
 fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mut GList) {
