@@ -1,6 +1,8 @@
 //! What every test program needs. Each takes what it uses.
 #![allow(dead_code)]
 
+pub(crate) mod library;
+
 use std::time::Duration;
 
 /// Rounds of a race-shaped case: the full number in a release build, a tenth in a debug build.

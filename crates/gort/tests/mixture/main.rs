@@ -1,0 +1,139 @@
+//! Everything that thread identity has to stand, all at once, for as long as one likes; then every count must be back to its start.
+//!
+//! ```text
+//! cargo test -p gort --test mixture                                    some seconds, as part of all tests
+//! GORT_PERTURB=move cargo test --release -p gort --test mixture -- --seconds 1800
+//! ```
+//!
+//! Parties of goroutines, each with an illness of its own, run side by side ([`parties`]), while the number of processors changes. After a fifth of the
+//! time they all stop, and once more at its end: in between neither goroutines, threads, descriptors nor memory may have grown.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod parties;
+
+use common::library::allocated;
+use gort::runtime::metrics;
+use parties::PARTIES;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::{Duration, Instant};
+
+/// What may remain in caches: those of the allocator, of processors, of libc.
+const SLACK_BYTES: usize = 4 << 20;
+
+fn main() -> ExitCode {
+    let seconds = match parse(std::env::args().skip(1)) {
+        Ok(seconds) => seconds,
+        Err(problem) => {
+            eprintln!("mixture: {problem} (usage: mixture [--seconds N])");
+            return ExitCode::from(2);
+        }
+    };
+    gort::go(move || run(seconds)).join().unwrap_or(ExitCode::FAILURE)
+}
+
+/// Time to run, of which the first fifth fills caches. What the test runner passes besides (filters, `--nocapture`) has no meaning here.
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Duration, String> {
+    let mut seconds = 3.0;
+    while let Some(argument) = arguments.next() {
+        if argument == "--seconds" {
+            let value = arguments.next().ok_or("--seconds: a number is missing")?;
+            seconds = value
+                .parse()
+                .ok()
+                .filter(|seconds| (1.0..=1e6).contains(seconds))
+                .ok_or_else(|| format!("--seconds: {value:?} is no number from 1 to 1000000"))?;
+        }
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// What has to be the same before and after.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    goroutines: u64,
+    threads: u64,
+    descriptors: usize,
+    allocated: usize,
+    resident: usize,
+}
+
+impl Counts {
+    /// Waits until nothing changes any more, then counts.
+    fn at_rest() -> Self {
+        let begun = Instant::now();
+        while metrics().goroutines > 1 && begun.elapsed() < Duration::from_secs(20) {
+            gort::sleep(Duration::from_millis(10));
+        }
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        Self {
+            goroutines: metrics().goroutines,
+            threads: metrics().threads,
+            descriptors: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+            allocated: allocated(),
+            resident: pages * 4096,
+        }
+    }
+}
+
+fn run(all: Duration) -> ExitCode {
+    println!("mixture: {} parties for {} s, {}", PARTIES.len(), all.as_secs_f64(), gort::runtime::mode());
+    let rounds: Arc<Vec<AtomicU64>> = Arc::new(PARTIES.iter().map(|_| AtomicU64::new(0)).collect());
+    let mut failed = phase(all / 5, &rounds);
+    let before = Counts::at_rest();
+    failed |= phase(all * 4 / 5, &rounds);
+    let after = Counts::at_rest();
+
+    for (party, rounds) in PARTIES.iter().zip(rounds.iter()) {
+        let rounds = rounds.load(SeqCst);
+        // A party that did nothing has proved nothing.
+        failed |= rounds == 0 && (party.can_run)();
+        println!("{rounds:>10} {}", party.name);
+    }
+    let Counts { goroutines, threads, descriptors, allocated, resident } = after;
+    println!("{:>10} forced moves, {} goroutines in all", metrics().forced_moves, metrics().created);
+    println!("goroutines   {} -> {goroutines}", before.goroutines);
+    println!("threads      {} -> {threads}", before.threads);
+    println!("descriptors  {} -> {descriptors}", before.descriptors);
+    println!("allocated    {} -> {allocated} KiB", before.allocated >> 10, allocated = allocated >> 10);
+    println!("resident     {} -> {resident} KiB", before.resident >> 10, resident = resident >> 10);
+    let has_grown = goroutines > 1
+        || descriptors > before.descriptors
+        || threads > before.threads + 8
+        || allocated > before.allocated + SLACK_BYTES
+        || resident > before.resident + 4 * SLACK_BYTES;
+    println!("mixture: {}", if failed || has_grown { "FAILED" } else { "ok" });
+    if failed || has_grown { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// All parties side by side for this time. True: one has failed.
+fn phase(time: Duration, rounds: &Arc<Vec<AtomicU64>>) -> bool {
+    let stop = Arc::new(AtomicBool::new(false));
+    let running: Vec<_> = (0..PARTIES.len())
+        .map(|index| {
+            let (stop, rounds) = (stop.clone(), rounds.clone());
+            gort::go(move || {
+                while !stop.load(SeqCst) && (PARTIES[index].round)() {
+                    rounds[index].fetch_add(1, SeqCst);
+                }
+            })
+        })
+        .collect();
+    let (begun, before) = (Instant::now(), gort::runtime::max_procs());
+    for procs in [2, 1, 4, 3].into_iter().cycle() {
+        let left = time.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        gort::runtime::set_max_procs(procs);
+        gort::sleep(left.min(Duration::from_millis(300)));
+    }
+    stop.store(true, SeqCst);
+    let failed = running.into_iter().map(gort::JoinHandle::join).filter(Result::is_err).count() > 0;
+    gort::runtime::set_max_procs(before);
+    failed
+}
