@@ -8,6 +8,8 @@
 //! | `GORT_PANIC` | `report`, `abort` | `report` |
 //! | `GORT_DEADLOCK` | `exit`, `report`, `off` | `exit` |
 //! | `GORT_SIGQUIT` | `on`, `off` | `on` |
+//! | `GORT_WATCHDOG` | `off`, `log`, `abort` | `log` |
+//! | `GORT_WATCHDOG_AFTER` | a time such as `30s` | 5s |
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
 //! | `GORT_MODE` | `auto`, `migrating` or `bound` | `auto` |
@@ -45,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) panic: Option<PanicPolicy>,
     /// What a deadlock of all goroutines does.
     pub(crate) deadlock: DeadlockPolicy,
+    /// What the watchdog does; apart from the default, as `panic`.
+    pub(crate) watchdog: Option<WatchdogPolicy>,
+    /// After what time. As above.
+    pub(crate) watchdog_after: Option<Duration>,
     /// Whether SIGQUIT prints the goroutines.
     pub(crate) sigquit: bool,
     pub(crate) perturb: Perturb,
@@ -79,6 +85,18 @@ pub(crate) enum DeadlockPolicy {
     Report,
     /// Nobody looks.
     Off,
+}
+
+/// What is done about a goroutine that keeps its thread for long, and the like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum WatchdogPolicy {
+    /// Nobody looks.
+    Off,
+    /// It is printed.
+    #[default]
+    Log,
+    /// It is printed, and the process ends.
+    Abort,
 }
 
 /// How goroutines are tied to threads.
@@ -144,6 +162,8 @@ impl Default for Config {
             stack_size: None,
             panic: None,
             deadlock: DeadlockPolicy::Exit,
+            watchdog: None,
+            watchdog_after: None,
             sigquit: true,
             perturb: Perturb::default(),
             seed: None,
@@ -164,7 +184,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 13] = [
+static KNOWN: [Variable; 15] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -189,6 +209,16 @@ static KNOWN: [Variable; 13] = [
         name: "GORT_DEADLOCK",
         expected: "exit, report or off",
         apply: |config, text| { config.deadlock = word(text, &[("exit", DeadlockPolicy::Exit), ("report", DeadlockPolicy::Report), ("off", DeadlockPolicy::Off)])?; Ok(()) },
+    },
+    Variable {
+        name: "GORT_WATCHDOG",
+        expected: "off, log or abort",
+        apply: |config, text| { config.watchdog = Some(word(text, &[("off", WatchdogPolicy::Off), ("log", WatchdogPolicy::Log), ("abort", WatchdogPolicy::Abort)])?); Ok(()) },
+    },
+    Variable {
+        name: "GORT_WATCHDOG_AFTER",
+        expected: "a time such as 30, 30s, 500ms or 5m, above 0 and up to a day",
+        apply: |config, text| { config.watchdog_after = Some(time(text)?); Ok(()) },
     },
     Variable {
         name: "GORT_SIGQUIT",

@@ -10,6 +10,8 @@
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |
 //! | `GORT_DEADLOCK` | what happens when all goroutines are asleep for good: `exit`: a report with a dump, and the end with status 2; `report`: only that; `off`: nothing | `exit` |
+//! | `GORT_WATCHDOG` | `log`: a goroutine that goes without a processor for long is reported, see [`Watchdog`]; `abort`: and the process ends; `off`: nothing | `log` |
+//! | `GORT_WATCHDOG_AFTER` | what is long (`30s`, `500ms`) | `5s` |
 //! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
 //! | `GORT_PERTURB` | rare interleavings on demand: `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
@@ -22,6 +24,7 @@
 //! A wrong value is refused by name, with what is expected, and status 2. An unknown `GORT_*` variable is reported on stderr and ignored.
 
 mod stack_use;
+mod watchdog;
 
 use crate::config;
 use crate::g::{Status, registry};
@@ -39,6 +42,7 @@ pub use crate::sched::left::{Left, LeftGoroutine};
 pub use crate::sched::retakes::RetakeSite;
 pub use crate::sched::stop::ShuttingDown;
 pub use stack_use::{StackUse, stack_use};
+pub use watchdog::{Watchdog, retake_sites};
 
 /// How goroutines are tied to threads. Decided when the runtime starts, for the life of the process.
 ///
@@ -194,6 +198,7 @@ impl Builder {
         if let Some(bytes) = self.wishes.stack_size.filter(|bytes| !(1..=1 << 30).contains(bytes)) {
             return Err(invalid(format!("stack_size: {bytes} is not between 1 and {}", 1 << 30)));
         }
+        watchdog::check(&self.wishes)?;
         if !start::start_with(self.wishes)? {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
@@ -291,6 +296,8 @@ pub struct Metrics {
     pub retakes_in_kernel: u64,
     /// Of those: from one that computed.
     pub retakes_on_cpu: u64,
+    /// Goroutines that the [`Watchdog`] has found without a processor for longer than its time, the reported and the others.
+    pub stuck: u64,
     /// Polls of the network.
     pub polls: u64,
     /// Goroutines that polls made ready.
@@ -337,6 +344,7 @@ pub fn metrics() -> Metrics {
         retakes_marked: retakes::counted(Cause::Marked),
         retakes_in_kernel: retakes::counted(Cause::InKernel),
         retakes_on_cpu: retakes::counted(Cause::OnCpu),
+        stuck: SCHED.found.stuck.load(Relaxed),
         polls: SCHED.sysmon_polls.load(Relaxed),
         created: SCHED.created_outside.load(Relaxed),
         malloc_shared: identity.is_none_or(Identity::has_malloc_words),
@@ -372,30 +380,6 @@ pub fn metrics() -> Metrics {
     metrics
 }
 
-/// Where processors were taken from goroutines that did not come to gort, and why: the call sites with the most retakes first.
-///
-/// A site is where the goroutine had called gort last and could have waited (so what it did *after* that is what kept its thread), or its marked
-/// section; for one that has never waited, where it was started. 256 sites are told apart, the others are counted together.
-///
-/// # Examples
-/// ```
-/// use std::time::{Duration, Instant};
-/// let loops = || {
-///     let start = Instant::now();
-///     while start.elapsed() < Duration::from_millis(50) {}
-/// };
-/// // As many as there are processors, so that somebody waits for one.
-/// let loops: Vec<_> = (0..2 * gort::runtime::max_procs()).map(|_| gort::go(loops)).collect();
-/// loops.into_iter().for_each(|handle| handle.join().unwrap());
-/// for site in gort::runtime::retake_sites() {
-///     println!("{site}");
-/// }
-/// ```
-#[must_use]
-pub fn retake_sites() -> Vec<RetakeSite> {
-    RetakeSite::all()
-}
-
 /// Shuts the runtime down: no new goroutines, no more waits, and at the end no threads. Returns what is left.
 ///
 /// - Nothing new is started: [`Builder::spawn`](crate::Builder::spawn) returns an error with [`ShuttingDown`] inside, [`go`](crate::go) and what is
@@ -427,7 +411,7 @@ pub fn retake_sites() -> Vec<RetakeSite> {
 /// # Examples
 /// ```
 /// use std::io::{Read, Write};
-/// use std::time::{Duration, Instant};
+/// use std::time::Instant;
 ///
 /// let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;

@@ -27,6 +27,7 @@
 //! | `section` | marked sections that give their P away on entering |
 //! | `retakes` | how often that was, why and where |
 //! | `sysmon` | retaking Ps, polling when nobody does, overdue timers, new threads |
+//! | `watch` | the watchdog: says who keeps a thread for long |
 //! | `deadlock` | all asleep for good: says so and ends the process |
 //! | `locked` | goroutines locked to their thread |
 //! | `mode` | migrating or bound: which, and why |
@@ -69,6 +70,7 @@ pub(crate) mod start;
 pub(crate) mod stop;
 mod sysmon;
 mod threadless;
+pub(crate) mod watch;
 pub(crate) mod words;
 
 pub(crate) use enter::{begin_call, checkpoint, enter, is_wanted};
@@ -142,6 +144,8 @@ pub(crate) struct Sched {
     pub(crate) abort_on_panic: AtomicBool,
     pub(crate) max_threads: AtomicUsize,
     pub(crate) stack_class: AtomicU8,
+    watchdog: watch::Settings,
+    pub(crate) found: watch::Found,
     pub(crate) fixed: Late<Fixed>,
 }
 
@@ -202,6 +206,8 @@ pub(crate) static SCHED: Sched = Sched {
     abort_on_panic: AtomicBool::new(false),
     max_threads: AtomicUsize::new(0),
     stack_class: AtomicU8::new(0),
+    watchdog: watch::Settings::new(),
+    found: watch::Found::new(),
     fixed: Late::new(),
 };
 

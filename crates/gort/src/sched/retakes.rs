@@ -40,6 +40,7 @@ struct Sites {
 struct Place {
     site: &'static Location<'static>,
     counts: [u64; CAUSES],
+    is_reported: bool,
 }
 
 impl Sites {
@@ -47,7 +48,7 @@ impl Sites {
     fn at(&mut self, site: &'static Location<'static>) -> Option<&mut Place> {
         let is_it = |place: &Option<Place>| place.is_none_or(|place| place.site == site);
         let place = self.places.iter_mut().find(|place| is_it(place))?;
-        Some(place.get_or_insert(Place { site, counts: [0; CAUSES] }))
+        Some(place.get_or_insert(Place { site, counts: [0; CAUSES], is_reported: false }))
     }
 }
 
@@ -77,6 +78,11 @@ pub(crate) fn counted(cause: Cause) -> u64 {
 /// So many Ps have been taken.
 pub(crate) fn total() -> u64 {
     [Cause::Marked, Cause::InKernel, Cause::OnCpu].map(counted).iter().sum()
+}
+
+/// True for the first that asks for this site, as long as there is room to remember it.
+pub(super) fn is_first_report(site: &'static Location<'static>) -> bool {
+    SITES.lock().at(site).is_some_and(|place| !std::mem::replace(&mut place.is_reported, true))
 }
 
 /// Retakes at one call site; see [`retake_sites`](crate::runtime::retake_sites).

@@ -7,8 +7,8 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless};
-use crate::config::{Config, Mode, PanicPolicy};
+use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless, watch};
+use crate::config::{Config, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::Duration;
 
 /// What the program asked for before the start; the environment wins over it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,8 @@ pub(crate) struct Wishes {
     pub(crate) stack_size: Option<usize>,
     pub(crate) abort_on_panic: Option<bool>,
     pub(crate) mode: Option<Mode>,
+    pub(crate) watchdog: Option<WatchdogPolicy>,
+    pub(crate) watchdog_after: Option<Duration>,
     /// Goroutines that move between threads, or none.
     pub(crate) require_migrating: bool,
 }
@@ -107,6 +110,10 @@ fn set_up(wishes: Wishes) {
     SCHED.stack_class.store(stack_class, Relaxed);
     SCHED.max_threads.store(max_threads, Relaxed);
     SCHED.abort_on_panic.store(aborts, Relaxed);
+    SCHED.watchdog.set(
+        config.watchdog.or(wishes.watchdog).unwrap_or_default(),
+        config.watchdog_after.or(wishes.watchdog_after).unwrap_or(watch::AFTER),
+    );
     SCHED.hogged.store(false, Relaxed);
     SCHED.ms_wanted.store(0, Relaxed);
     resize::set_procs(config.max_procs.or(wishes.max_procs).unwrap_or_else(cpu::default_procs));

@@ -22,6 +22,7 @@ use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
 use super::retakes::{self, Cause};
 use super::stop::{self, Step};
+use super::watch::Watch;
 use super::{SCHED, bound, deadlock, find, fixed, global, idle, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
@@ -63,6 +64,8 @@ const STARVED_NS: u64 = 10 * SLICE_NS;
 const POLL_GAP_NS: u64 = 10_000_000;
 /// The same when every P is in the hands of an M that does not poll.
 const POLL_GAP_HOGGED_NS: u64 = 1_000_000;
+/// Sysmon may be late by so much without more ado: see `Steady`.
+const LATE_NS: u64 = 5_000_000;
 /// All idle for so long: sleep until woken.
 const SETTLED_NS: u64 = 1_000_000_000;
 
@@ -71,6 +74,29 @@ pub(super) fn wake() {
     // Release: publishes the request; the Acquire is in `run`.
     if SCHED.sysmon_word.swap(1, Release) == 0 {
         futex::wake(&SCHED.sysmon_word, 1);
+    }
+}
+
+/// The clock by which sysmon judges others: it stands still while sysmon itself, which had a time to be woken, did not run. Then the whole process was
+/// stopped, most likely, by a signal, a debugger or the kernel (a control group's quota), and nobody is to blame. Should only sysmon have been
+/// kept from running, it judges a little later.
+struct Steady {
+    lost_ns: u64,
+}
+
+impl Steady {
+    fn at(&self, now_ns: u64) -> u64 {
+        now_ns - self.lost_ns
+    }
+
+    /// Sysmon has waited, until this time at most.
+    fn has_waited(&mut self, until_ns: u64) {
+        self.lost_ns += clock::now_ns().saturating_sub(until_ns.saturating_add(LATE_NS));
+    }
+
+    /// The time of the usual clock.
+    fn usual(&self, at_ns: u64) -> u64 {
+        at_ns.saturating_add(self.lost_ns)
     }
 }
 
@@ -102,6 +128,7 @@ fn watch() {
     let (mut handoffs_seen, mut wary_until_ns) = (0, 0);
     let mut deadlock = deadlock::Watch::new();
     let mut scavenger = Scavenger::new();
+    let (mut steady, mut watch) = (Steady { lost_ns: 0 }, Watch::new());
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -113,7 +140,8 @@ fn watch() {
             start::add_m();
         }
         let now_ns = clock::now_ns();
-        let round = look(now_ns, &mut batch);
+        let round = look(now_ns, &steady, &mut batch, &mut watch);
+        watch.look(steady.at(now_ns));
         // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
         let handoffs = SCHED.handoffs.load(Relaxed);
         if handoffs != handoffs_seen {
@@ -140,15 +168,26 @@ fn watch() {
             let since_ns = *idle_since_ns.get_or_insert(now_ns);
             if now_ns - since_ns >= SETTLED_NS {
                 // A shutdown ends by its deadline.
-                let verdict = if stop::is_running() { deadlock.look(since_ns, now_ns) } else { Verdict::Fine };
+                let verdict = match stop::is_running() {
+                    // Its thread would count as a stranger's.
+                    true if watch.is_printing() => Verdict::Again,
+                    true => deadlock.look(since_ns, now_ns),
+                    false => Verdict::Fine,
+                };
+                let latest_ns = latest_ns.min(steady.usual(watch.next_ns()).max(now_ns + SHORTEST_NS));
                 let until_ns = match verdict {
                     Verdict::Fine => Some(latest_ns),
                     Verdict::Again => None,
                     Verdict::Later(at_ns) => Some(at_ns.min(latest_ns)),
                 };
-                if until_ns.is_some_and(|until_ns| sleep_until_woken(until_ns.min(scavenge_ns))) {
-                    idle_since_ns = None;
-                    continue;
+                if let Some(until_ns) = until_ns {
+                    let until_ns = until_ns.min(scavenge_ns);
+                    let was_woken = sleep_until_woken(until_ns);
+                    steady.has_waited(until_ns);
+                    if was_woken {
+                        idle_since_ns = None;
+                        continue;
+                    }
                 }
             }
         } else {
@@ -165,6 +204,7 @@ fn watch() {
             until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));
         }
         futex::wait(&SCHED.sysmon_word, 0, Some(until_ns));
+        steady.has_waited(until_ns);
     }
 }
 
@@ -199,7 +239,7 @@ fn sleep_until_woken(until_ns: u64) -> bool {
     SCHED.sysmon_word.load(Acquire) != 0
 }
 
-fn look(now_ns: u64, batch: &mut Batch) -> Round {
+fn look(now_ns: u64, steady: &Steady, batch: &mut Batch, watch: &mut Watch) -> Round {
     let mut round = Round { acted: false, hogs: false, backlog: false, uneven: false, soon: false };
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
@@ -208,7 +248,7 @@ fn look(now_ns: u64, batch: &mut Batch) -> Round {
     for id in 0..SCHED.ps_made.load(Acquire) {
         // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
         let p = unsafe { &*SCHED.ps[id].load(Acquire) };
-        look_at(p, now_ns, &mut round, &mut overdue);
+        look_at(p, now_ns, steady.at(now_ns), &mut round, &mut overdue, watch);
     }
     // Relaxed: see the field.
     if SCHED.idle_next_ns.load(Relaxed) <= now_ns {
@@ -233,7 +273,8 @@ fn look(now_ns: u64, batch: &mut Batch) -> Round {
     round
 }
 
-fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
+/// `steady_ns` is for what the P's holder has done or not, `now_ns` for timers.
+fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdue: &mut GList, watch: &mut Watch) {
     let lease = p.owner.current();
     let Some(m) = idle::m_by_id(lease.m) else {
         if !p.queue.is_empty() {
@@ -248,8 +289,8 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     let runs = p.counters.runs.get();
     if p.seen_runs.get() != runs || p.seen_m.get() != lease.m {
         p.seen_runs.set(runs);
-        p.seen_run_since_ns.set(now_ns);
-    } else if now_ns - p.seen_run_since_ns.get() >= SLICE_NS && (work() || m.residents.may_be_due()) {
+        p.seen_run_since_ns.set(steady_ns);
+    } else if steady_ns - p.seen_run_since_ns.get() >= SLICE_NS && (work() || m.residents.may_be_due()) {
         // It may be in and out of the runtime all the time, where its P cannot be taken; then it gives way by itself.
         m.ask_to_give_way();
     }
@@ -261,7 +302,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     if p.seen_stay.get() != seq || p.seen_m.get() != lease.m {
         p.seen_stay.set(seq);
         p.seen_m.set(lease.m);
-        p.seen_since_ns.set(now_ns);
+        p.seen_since_ns.set(steady_ns);
         p.seen_cpu_ns.set(0);
         let is_uneven = SCHED.spinning.idle() > 0 && !p.queue.is_empty();
         let dry = p.counters.dry.get();
@@ -276,7 +317,7 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     if !Stay::in_user_code(seq) {
         return;
     }
-    let held_ns = now_ns - p.seen_since_ns.get();
+    let held_ns = steady_ns - p.seen_since_ns.get();
     // Relaxed: set before the M took its first P.
     let tid = m.tid.load(Relaxed);
     let is_first = p.seen_cpu_ns.get() == 0;
@@ -292,6 +333,9 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
     }
     let g = m.current();
     let is_blocking = g.is_some_and(|g| g.status() == Status::Blocking);
+    if held_ns >= SLICE_NS && !is_blocking && fixed().is_bound() && m.residents.may_be_due() {
+        watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
+    }
     let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
     if work && idle_ps > 0 {
@@ -318,6 +362,9 @@ fn look_at(p: &'static P, now_ns: u64, round: &mut Round, overdue: &mut GList) {
                 _ => Cause::InKernel,
             };
             retakes::count(g, cause);
+            if !is_blocking {
+                watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
+            }
             // Relaxed: a statistic.
             SCHED.handoffs.fetch_add(1, Relaxed);
             // To somebody who runs what waits, or among the idle ones.

@@ -2,6 +2,7 @@
 
 use crate::child;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 /// Each variable with values that it cannot have: status 2 before anything runs, and a message with variable, value and expectation.
 #[test]
@@ -15,6 +16,8 @@ fn a_wrong_value_of_any_variable_is_refused_by_name() {
         ("GORT_STACK_SIZE", "64K..=1G", &["63K", "2G", "256X", "K", "lots", "-1"]),
         ("GORT_PANIC", "report or abort", &["ignore", "Report", ""]),
         ("GORT_DEADLOCK", "exit, report or off", &["on", "Exit", ""]),
+        ("GORT_WATCHDOG", "off, log or abort", &["on", "Log", ""]),
+        ("GORT_WATCHDOG_AFTER", "a time", &["0", "soon", "-1s", "25h"]),
         ("GORT_SIGQUIT", "on or off", &["yes", "1", "OFF"]),
         ("GORT_PERTURB", "yield, steal, move and wake", &["all", "yield;move", "yield,", ""]),
         ("GORT_SEED", "64 bits", &["x", "0xg", "18446744073709551616", "-1"]),
@@ -96,6 +99,8 @@ fn wrong_values_of_the_runtimes_builder_are_errors() {
             (Builder::new().max_procs(1025), "max_procs: 1025 is not between 1 and 1024"),
             (Builder::new().max_threads(3), "max_threads: 3 is "),
             (Builder::new().max_threads(usize::MAX), "max_threads: 18446744073709551615 is "),
+            (Builder::new().watchdog_after(Duration::ZERO), "watchdog_after: 0ns is not above 0"),
+            (Builder::new().watchdog_after(Duration::from_secs(86_401)), "watchdog_after: 86401s is not "),
             (Builder::new().stack_size(0), "stack_size: 0 is not between "),
             (Builder::new().stack_size((1 << 30) + 1), "stack_size: 1073741825 is not between "),
         ] {

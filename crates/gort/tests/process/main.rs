@@ -28,3 +28,4 @@ mod streams;
 mod support;
 mod thread_exits;
 mod threads;
+mod watchdog;

@@ -1,0 +1,108 @@
+//! The watchdog: says who keeps a thread for long, and why.
+//!
+//! | file | what it looks for |
+//! |---|---|
+//! | `stuck` | goroutines that have lost their P and not come back |
+//! | `print` | nothing; it prints, on a thread of its own |
+//!
+//! Everything here is sysmon's, and found out when something is to be said: a program without such goroutines pays nothing. Each call site is
+//! reported once. `GORT_WATCHDOG` and `GORT_WATCHDOG_AFTER`, or the runtime's builder, say whether, and after what time.
+
+pub(crate) mod print;
+mod stuck;
+
+use super::M;
+use super::{SCHED, stop};
+use crate::config::WatchdogPolicy;
+use print::Printer;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::time::Duration;
+use stuck::Stuck;
+
+/// What is said of, if nobody says otherwise. Whatever others wait for, they do not wait for this: it is a hint, and should rarely be wrong.
+pub(super) const AFTER: Duration = Duration::from_secs(5);
+
+/// What each start may set anew.
+pub(super) struct Settings {
+    policy: AtomicU8,
+    after_ns: AtomicU64,
+}
+
+impl Settings {
+    pub(super) const fn new() -> Self {
+        Self { policy: AtomicU8::new(WatchdogPolicy::Off as u8), after_ns: AtomicU64::new(0) }
+    }
+
+    // Relaxed, all of them: written before the phase says that the runtime runs, as the other settings.
+
+    pub(super) fn set(&self, policy: WatchdogPolicy, after: Duration) {
+        self.policy.store(policy as u8, Relaxed);
+        self.after_ns.store(crate::sys::clock::nanos(after), Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.policy.load(Relaxed) != WatchdogPolicy::Off as u8
+    }
+
+    fn aborts(&self) -> bool {
+        self.policy.load(Relaxed) == WatchdogPolicy::Abort as u8
+    }
+
+    fn after_ns(&self) -> u64 {
+        self.after_ns.load(Relaxed)
+    }
+}
+
+/// How much there was to report, the repeated included.
+pub(crate) struct Found {
+    /// Goroutines without a P.
+    pub(crate) stuck: AtomicU64,
+}
+
+impl Found {
+    pub(super) const fn new() -> Self {
+        Self { stuck: AtomicU64::new(0) }
+    }
+}
+
+/// What sysmon knows. Times are those of its own clock, which stands still while the process does.
+pub(super) struct Watch {
+    stuck: Stuck,
+    printer: Printer,
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self { stuck: Stuck::new(), printer: Printer::new() }
+    }
+
+    /// The goroutine on `m` has lost its P in its visit `seq` to user code, or keeps others waiting; its thread had used `cpu_ns` when it was seen there
+    /// first. Not for marked sections: who has said that he may block is where he is supposed to be.
+    pub(super) fn note(&mut self, m: &'static M, seq: u64, cpu_ns: u64, now_ns: u64) {
+        if SCHED.watchdog.is_on() && stop::is_running() {
+            self.stuck.add(m, seq, cpu_ns, now_ns);
+        }
+    }
+
+    /// Looks whether there is something to say.
+    pub(super) fn look(&mut self, now_ns: u64) {
+        if !SCHED.watchdog.is_on() {
+            return;
+        }
+        let after_ns = SCHED.watchdog.after_ns();
+        while let Some(report) = self.stuck.next_report(now_ns, after_ns) {
+            self.printer.print(&report, SCHED.watchdog.aborts());
+        }
+    }
+
+    /// When to look again, in a process where nothing happens.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.stuck.next_ns(SCHED.watchdog.after_ns())
+    }
+
+    /// True while there is a thread that prints.
+    pub(super) fn is_printing(&mut self) -> bool {
+        self.printer.is_at_work()
+    }
+}

@@ -1,0 +1,138 @@
+//! Goroutines without a P: they have lost it and not come to gort since. In bound mode also those that keep their P, since nobody else can use it, while
+//! others wait that have begun on the same thread.
+//!
+//! One note for each such M, in the order of time, so a look costs a comparison as long as nobody is due. A note holds for one
+//! visit to user code; when its time has come and the M is still in that visit, the goroutine is reported.
+//!
+//! One that computes is reported only if its thread has used a fair share of the time. A thread that was stopped or throttled, or had no processor
+//! because the machine has more to do, is no hog; it is looked at again later.
+
+use super::super::{M, SCHED, idle, retakes};
+use crate::g::{G, registry};
+use crate::sys::call::Place;
+use crate::sys::thread;
+use crate::timer::NEVER;
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A goroutine that computes has used this part of the time at least.
+const FAIR_SHARE: u64 = 4;
+
+/// See the module.
+pub(super) struct Stuck {
+    /// By the number of the M.
+    notes: Vec<Option<Note>>,
+    /// Those that have a note, the oldest first.
+    order: VecDeque<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Note {
+    seq: u64,
+    since_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Stuck {
+    pub(super) fn new() -> Self {
+        Self { notes: Vec::new(), order: VecDeque::new() }
+    }
+
+    /// The goroutine on `m` keeps it in the visit `seq`.
+    pub(super) fn add(&mut self, m: &'static M, seq: u64, cpu_ns: u64, now_ns: u64) {
+        let at = m.id as usize;
+        if self.notes.len() <= at {
+            self.notes.resize(at + 1, None);
+        }
+        if self.notes[at].is_some_and(|note| note.seq == seq) {
+            return;
+        }
+        if self.notes[at].replace(Note { seq, since_ns: now_ns, cpu_ns }).is_some() {
+            self.order.retain(|&other| other != m.id);
+        }
+        self.order.push_back(m.id);
+    }
+
+    /// When the first of them is due.
+    pub(super) fn next_ns(&self, after_ns: u64) -> u64 {
+        self.order.front().and_then(|&id| self.notes[id as usize]).map_or(NEVER, |note| note.since_ns + after_ns)
+    }
+
+    /// What is to be said of the next one that is due and still stuck.
+    pub(super) fn next_report(&mut self, now_ns: u64, after_ns: u64) -> Option<String> {
+        while now_ns >= self.next_ns(after_ns) {
+            let id = self.order.pop_front()?;
+            let note = self.notes[id as usize].take()?;
+            let m = idle::m_by_id(id)?;
+            if m.stay.sample() != note.seq {
+                continue;
+            }
+            // Relaxed: set before the M took its first P.
+            let tid = m.tid.load(Relaxed);
+            let cpu_ns = thread::cpu_ns(tid).unwrap_or(0);
+            let has_computed = cpu_ns.saturating_sub(note.cpu_ns) >= after_ns / FAIR_SHARE;
+            let place = Place::of(tid);
+            if place == Some(Place::OnCpu) && !has_computed {
+                self.add(m, note.seq, cpu_ns, now_ns);
+                continue;
+            }
+            let Some(g) = m.current() else { continue };
+            let siblings = m.residents.alive().saturating_sub(1);
+            let report = report(g, place, has_computed, now_ns - note.since_ns, siblings);
+            // It may have come back meanwhile, and then nothing of this need be true.
+            if m.stay.sample() != note.seq {
+                continue;
+            }
+            // Relaxed: a statistic.
+            SCHED.found.stuck.fetch_add(1, Relaxed);
+            if retakes::site_of(g).is_some_and(retakes::is_first_report) {
+                return Some(report);
+            }
+        }
+        None
+    }
+}
+
+fn report(g: &'static G, place: Option<Place>, has_computed: bool, for_ns: u64, siblings: u32) -> String {
+    let mut text = format!("gort: watchdog: goroutine {}", g.id());
+    // Cloned, so that nothing is allocated under the registry's lock.
+    let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
+    if let Some(name) = name {
+        let _ = write!(text, " {name:?}");
+    }
+    let _ = write!(text, " has kept a thread for {} ms without calling gort. It is ", for_ns / 1_000_000);
+    let _ = match place {
+        Some(place) => write!(text, "{place}"),
+        None if has_computed => write!(text, "{}", Place::OnCpu),
+        None => write!(text, "in the kernel (in which call cannot be seen without /proc)"),
+    };
+    text.push('\n');
+    for (what, site) in [("last waited in gort at", g.call_site()), ("created at", g.spawn_site())] {
+        if let Some(site) = site {
+            let _ = writeln!(text, "\t{what} {site}");
+        }
+    }
+    if siblings > 0 {
+        let _ =
+            writeln!(text, "\t{siblings} goroutines that have begun on its thread cannot go on meanwhile (bound mode)");
+    }
+    let _ = writeln!(text, "\t{}", advice(place, has_computed));
+    text
+}
+
+fn advice(place: Option<Place>, has_computed: bool) -> &'static str {
+    match place {
+        Some(place) if place.is_futex() => {
+            "Others run on, but it keeps a thread: gort::sync and gort::chan park instead, gort::blocking marks a wait that must be."
+        }
+        Some(place) if place.is_sleep() => "Others run on, but it keeps a thread: gort::sleep parks instead.",
+        Some(Place::OnCpu) => CPU,
+        None if has_computed => CPU,
+        _ => {
+            "Others run on, but it keeps a thread: gort::blocking marks such a call, and a class bounds how many there are at once."
+        }
+    }
+}
+
+const CPU: &str = "Others run on, but share the CPUs with it: gort::yield_now() now and then lets it take turns, gort::blocking marks it as meant so.";
