@@ -396,6 +396,19 @@ pub fn retake_sites() -> Vec<RetakeSite> {
     RetakeSite::all()
 }
 
+/// Every [`BlockingClass`](crate::BlockingClass) that has been used, and what it does, in the order in which they were used first.
+///
+/// # Examples
+/// ```
+/// gort::blocking_class("postgres", 32).run(|| ());
+/// let classes = gort::runtime::blocking_classes();
+/// assert!(classes.iter().any(|class| class.name == "postgres" && class.entered == 1));
+/// ```
+#[must_use]
+pub fn blocking_classes() -> Vec<crate::BlockingClassMetrics> {
+    crate::blocking::all_classes()
+}
+
 /// Shuts the runtime down: no new goroutines, no more waits, and at the end no threads. Returns what is left.
 ///
 /// - Nothing new is started: [`Builder::spawn`](crate::Builder::spawn) returns an error with [`ShuttingDown`] inside, [`go`](crate::go) and what is

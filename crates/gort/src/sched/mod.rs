@@ -31,6 +31,7 @@
 //! | `locked` | goroutines locked to their thread |
 //! | `mode` | migrating or bound: which, and why |
 //! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
+//! | `names` | what objects are called in dumps |
 //! | `resize` | changing the number of Ps |
 //! | `start` | bringing the runtime up, the first time and again |
 //! | `stop` | shutting it down: the phases, and who waits for whom |
@@ -55,6 +56,7 @@ pub(crate) mod left;
 pub(crate) mod locked;
 mod m;
 pub(crate) mod mode;
+pub(crate) mod names;
 mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
