@@ -75,5 +75,5 @@ pub use spawn::{
 /// What the macros expand to. Not for anybody else.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::testing::{Options, TestOptions, main, pending_timers, test};
+    pub use crate::testing::{Options, TestOptions, main, pending_timers, pretend_machine, test};
 }

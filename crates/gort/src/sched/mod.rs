@@ -33,6 +33,7 @@
 //! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
 //! | `names` | what objects are called in dumps |
 //! | `resize` | changing the number of Ps |
+//! | `quota` | following the CPU quota with it |
 //! | `start` | bringing the runtime up, the first time and again |
 //! | `stop` | shutting it down: the phases, and who waits for whom |
 //! | `leave` | how its threads end |
@@ -60,6 +61,7 @@ pub(crate) mod names;
 mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
+mod quota;
 mod residents;
 pub(crate) mod resize;
 pub(crate) mod retakes;
