@@ -1,5 +1,10 @@
 //! Marked blocking sections.
 
+mod class;
+
+pub(crate) use class::all as all_classes;
+pub use class::{BlockingClass, BlockingClassMetrics, blocking_class};
+
 use crate::context::{Context, Ended};
 use crate::g::{G, WaitReason};
 use crate::host::Call;
@@ -19,6 +24,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 /// waits in the kernel; after 10 ms if it computes. And it happens to each goroutine in turn: of a thousand calls that block for 10 ms, with two processors, the last one ends after some 330 ms;
 /// marked, after some 40 ms.
 ///
+/// How many calls of a kind run at a time is for a [`BlockingClass`] to say.
+///
 /// Sections nest, and `f` may do everything that a goroutine may: park, send, spawn. On a plain thread `f` just runs.
 ///
 /// # Panics
@@ -35,16 +42,19 @@ pub fn blocking<F, R>(f: F) -> R
 where
     F: FnOnce() -> R,
 {
-    blocking_at(Location::caller(), f)
+    blocking_at(NO_CLASS, Location::caller(), f)
 }
 
+/// Instead of an object that has a name.
+const NO_CLASS: usize = 0;
+
 #[inline]
-fn blocking_at<F, R>(site: &'static Location<'static>, f: F) -> R
+fn blocking_at<F, R>(class: usize, site: &'static Location<'static>, f: F) -> R
 where
     F: FnOnce() -> R,
 {
     let Some(g) = crate::spawn::me() else { return f() };
-    let _section = Section::begin(g, site);
+    let _section = Section::begin(g, class, site);
     f()
 }
 
@@ -73,10 +83,10 @@ where
     F: FnOnce() -> R + Send,
     R: Send,
 {
-    send_at(Location::caller(), f)
+    send_at(NO_CLASS, Location::caller(), f)
 }
 
-fn send_at<F, R>(site: &'static Location<'static>, f: F) -> R
+fn send_at<F, R>(class: usize, site: &'static Location<'static>, f: F) -> R
 where
     F: FnOnce() -> R + Send,
     R: Send,
@@ -84,14 +94,14 @@ where
     match crate::spawn::me() {
         Some(g) if sched::fixed().is_bound() => {
             let context = crate::context::current();
-            elsewhere(g, move || context.run(f), site)
+            elsewhere(g, class, move || context.run(f), site)
         }
-        _ => blocking_at(site, f),
+        _ => blocking_at(class, site, f),
     }
 }
 
 /// Runs `f` on a thread made for it, while `g`, which calls this, is parked.
-fn elsewhere<F, R>(g: &'static G, f: F, site: &'static Location<'static>) -> R
+fn elsewhere<F, R>(g: &'static G, class: usize, f: F, site: &'static Location<'static>) -> R
 where
     F: FnOnce() -> R + Send,
     R: Send,
@@ -130,12 +140,12 @@ where
     // SAFETY: the errand lies in this frame, which is not left before it is done.
     if thread::spawn("gort-blocking", move || unsafe { run(sent) }).is_err() {
         let f = errand.call.take_back().expect("nobody has run it");
-        return blocking_at(site, f);
+        return blocking_at(class, site, f);
     }
     // SAFETY: the errand lives; until it is done only this word of it is looked at, through the pointer that the thread has, too.
     // Acquire: see above.
     while !unsafe { (*address).is_done.load(Acquire) } {
-        sched::park(g, WaitReason::Blocking, 0, site, |g| g.park.commit_sleep());
+        sched::park(g, WaitReason::Blocking, class, site, |g| g.park.commit_sleep());
     }
     errand.call.finish()
 }
@@ -173,9 +183,19 @@ where
     if let Some(why) = ctx.err() {
         return Err(why);
     }
-    let theirs = ctx.clone();
     let site = Location::caller();
-    let mut section = crate::go(move || theirs.err().is_none().then(|| send_at(site, f)));
+    detached(ctx, move || send_at(NO_CLASS, site, f))
+}
+
+/// Runs `f` on a goroutine of its own, if `ctx` has not ended by then, and waits for it until `ctx` ends at most.
+#[track_caller]
+fn detached<F, R>(ctx: &Context, f: F) -> Result<R, Ended>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let theirs = ctx.clone();
+    let mut section = crate::go(move || theirs.err().is_none().then(f));
     section.wait_ctx(ctx)?;
     match section.join() {
         Ok(result) => result.ok_or_else(|| ctx.ended()),

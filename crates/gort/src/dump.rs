@@ -8,7 +8,7 @@
 //! goroutine that is parked, which is just the program that somebody wants a dump of. The price is that lines of the program may come between.
 
 use crate::g::{G, Status, WaitReason, registry};
-use crate::sched::{SCHED, fixed, snapshot};
+use crate::sched::{SCHED, fixed, names, snapshot};
 use crate::sys::{clock, fault, thread};
 use std::fmt::{self, Write as _};
 use std::panic::Location;
@@ -125,8 +125,18 @@ pub(crate) fn state_of(g: &'static G, now_ms: u64) -> Option<String> {
         Status::Waiting => reason.words(),
     };
     let mut out = String::from(state);
+    let class = match (status, reason) {
+        (Status::Waiting, WaitReason::Blocking) => g.wait_object(),
+        _ => g.section_class(),
+    };
+    if let Some(name) = names::of(class) {
+        let _ = write!(out, ", class {name:?}");
+    }
     if status == Status::Waiting {
         match reason {
+            WaitReason::BlockingClass => {
+                let _ = write!(out, " {:?}", names::of(g.wait_object()).unwrap_or("?"));
+            }
             WaitReason::Read | WaitReason::Write | WaitReason::ReadLock | WaitReason::WriteLock | WaitReason::Close => {
                 let _ = write!(out, ", fd {}", g.wait_object());
             }

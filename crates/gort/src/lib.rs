@@ -32,7 +32,8 @@
 //! - [`context`]: cancellation and deadlines, also for calls deep inside a library that knows nothing of them.
 //! - [`sync`]: std's locks, and what std lacks, that park goroutines.
 //! - [`net`]: TCP with std's types and methods, plus deadlines.
-//! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later.
+//! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later. [`BlockingClass`] bounds how many
+//!   of a kind run at a time.
 //! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
 //! - [`with_stack`]: calls a function on a larger stack.
 //! - [`runtime`]: configuration, metrics, a dump of all goroutines.
@@ -63,7 +64,7 @@ pub mod time;
 mod timer;
 mod wait;
 
-pub use blocking::{blocking, blocking_ctx, blocking_send};
+pub use blocking::{BlockingClass, BlockingClassMetrics, blocking, blocking_class, blocking_ctx, blocking_send};
 pub use gort_macros::{main, test};
 pub use host::host;
 pub use spawn::{
@@ -74,5 +75,5 @@ pub use spawn::{
 /// What the macros expand to. Not for anybody else.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::testing::{Options, TestOptions, main, pending_timers, test};
+    pub use crate::testing::{Options, TestOptions, main, pending_timers, pretend_machine, test};
 }

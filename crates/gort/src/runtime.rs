@@ -5,7 +5,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask |
+//! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask; followed while the program runs, within 30 s, unless a number is given here, by a [`Builder`] or by [`set_max_procs`] |
 //! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384 | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |
@@ -135,7 +135,7 @@ impl Builder {
         Self::default()
     }
 
-    /// Processors: goroutines that run at the same time, 1 to 1024.
+    /// Processors: goroutines that run at the same time, 1 to 1024. Without it the number follows the CPU quota.
     pub fn max_procs(mut self, procs: usize) -> Self {
         self.wishes.max_procs = Some(procs);
         self
@@ -222,7 +222,7 @@ pub fn max_procs() -> usize {
 }
 
 /// Sets the number of processors and returns the number before. Parks the caller until processors beyond the new number are out of use, which
-/// takes up to the slice of a goroutine that does not give way (10 ms).
+/// takes up to the slice of a goroutine that does not give way (10 ms). From then on the number does not follow the CPU quota any more.
 ///
 /// # Panics
 /// If `procs` is 0 or more than 1024.
@@ -378,6 +378,19 @@ pub fn metrics() -> Metrics {
         }
     });
     metrics
+}
+
+/// Every [`BlockingClass`](crate::BlockingClass) that has been used, and what it does, in the order in which they were used first.
+///
+/// # Examples
+/// ```
+/// gort::blocking_class("postgres", 32).run(|| ());
+/// let classes = gort::runtime::blocking_classes();
+/// assert!(classes.iter().any(|class| class.name == "postgres" && class.entered == 1));
+/// ```
+#[must_use]
+pub fn blocking_classes() -> Vec<crate::BlockingClassMetrics> {
+    crate::blocking::all_classes()
 }
 
 /// Shuts the runtime down: no new goroutines, no more waits, and at the end no threads. Returns what is left.

@@ -224,3 +224,9 @@ impl Drop for Watchdog {
         self.over.1.notify_all();
     }
 }
+
+/// A directory instead of `/`, and so many processors, stand for the machine that the runtime looks at for its default number of processors. Once,
+/// and before the runtime starts.
+pub fn pretend_machine(root: &std::path::Path, cpus: usize) {
+    crate::sys::cpu::pretend(root.to_owned(), cpus);
+}

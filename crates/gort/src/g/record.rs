@@ -302,6 +302,23 @@ impl G {
         self.call_site.store(ptr::from_ref(site).cast_mut(), Relaxed);
     }
 
+    /// Notes that the goroutine, which runs this, is in a blocking section, of a class or of none, 0. A park inside writes over it.
+    #[inline(always)]
+    pub(crate) fn note_section(&self, class: usize) {
+        if class == 0 {
+            self.wait.store((WaitReason::Blocking as u64) << 56, Relaxed);
+        } else {
+            self.wait.store((WaitReason::BlockingClass as u64) << 56, Relaxed);
+            self.entry_or_object.store(class, Relaxed);
+        }
+    }
+
+    /// The class of the blocking section that the goroutine is in; 0 if it is in none, the section has none, or a park inside has written over it.
+    pub(crate) fn section_class(&self) -> usize {
+        let is_known = self.status() == Status::Blocking && self.wait().0 == WaitReason::BlockingClass;
+        if is_known { self.wait_object() } else { 0 }
+    }
+
     /// Size class of its stack; before it has one, the class that was asked for, if not the default one.
     #[inline(always)]
     pub(crate) fn stack_class(&self) -> Option<u8> {

@@ -28,8 +28,10 @@ pub(crate) enum WaitReason {
     Resize,
     /// The end of everybody else, in `runtime::shutdown`.
     Shutdown,
-    /// A blocking section on another thread (`blocking_send`).
+    /// A blocking section on another thread (`blocking_send`); of a goroutine that is in one itself: of no class.
     Blocking,
+    /// A permit of a blocking class; of a goroutine in a section: its class.
+    BlockingClass,
     /// Room in a channel, or a receiver.
     ChanSend,
     /// A value from a channel.
@@ -61,7 +63,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::None,
         Self::Park,
         Self::Sleep,
@@ -75,6 +77,7 @@ impl WaitReason {
         Self::Resize,
         Self::Shutdown,
         Self::Blocking,
+        Self::BlockingClass,
         Self::ChanSend,
         Self::ChanRecv,
         Self::Select,
@@ -112,6 +115,7 @@ impl WaitReason {
             Self::Resize => "procs resize",
             Self::Shutdown => "runtime shutdown",
             Self::Blocking => "blocking section",
+            Self::BlockingClass => "blocking class",
             Self::ChanSend => "chan send",
             Self::ChanRecv => "chan receive",
             Self::Select => "select",

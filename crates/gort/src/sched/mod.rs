@@ -32,7 +32,9 @@
 //! | `locked` | goroutines locked to their thread |
 //! | `mode` | migrating or bound: which, and why |
 //! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
+//! | `names` | what objects are called in dumps |
 //! | `resize` | changing the number of Ps |
+//! | `quota` | following the CPU quota with it |
 //! | `start` | bringing the runtime up, the first time and again |
 //! | `stop` | shutting it down: the phases, and who waits for whom |
 //! | `leave` | how its threads end |
@@ -56,9 +58,11 @@ pub(crate) mod left;
 pub(crate) mod locked;
 mod m;
 pub(crate) mod mode;
+pub(crate) mod names;
 mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
+mod quota;
 mod residents;
 pub(crate) mod resize;
 pub(crate) mod retakes;

@@ -8,11 +8,15 @@ use super::p::{MAX_PROCS, P};
 use super::{M, SCHED, bound, fixed, idle, stop};
 use crate::g::GList;
 use crate::prim::lock::Lock;
+use crate::sys::cpu;
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// One change at a time.
 static CHANGE: Lock<()> = Lock::new(());
+/// Nobody has said how many there should be: the number follows what the system grants (`quota`). Changed under the lock.
+static FOLLOWS: AtomicBool = AtomicBool::new(false);
 
 /// Sets the number of Ps and returns the number before. Does not wait for Ps in use: [`is_settled`] says when the change has taken place.
 /// `None`: the runtime stops or has stopped, so that there is nothing to set.
@@ -20,13 +24,42 @@ pub(crate) fn change_procs(count: usize) -> Option<usize> {
     debug_assert!((1..=MAX_PROCS).contains(&count), "checked by the caller");
     let _one = CHANGE.lock();
     // Under the lock: who stops the runtime sets the phase first, and the number then.
-    (!stop::phase().lets_ms_go()).then(|| change(count))
+    (!stop::phase().lets_ms_go()).then(|| {
+        // Relaxed: under the lock.
+        FOLLOWS.store(false, Relaxed);
+        change(count)
+    })
 }
 
-/// The same for who starts and stops the runtime; without Ps nothing runs.
-pub(super) fn set_procs(count: usize) {
+/// Whether the number follows what the system grants.
+#[inline]
+pub(super) fn follows() -> bool {
+    // Relaxed: `follow` asks again.
+    FOLLOWS.load(Relaxed)
+}
+
+/// The system grants so many. Ignored if somebody has said a number, or the runtime stops.
+pub(super) fn follow(count: usize) {
     let _one = CHANGE.lock();
+    // Relaxed, both: under the lock.
+    if FOLLOWS.load(Relaxed) && SCHED.procs.load(Relaxed) != count && !stop::phase().lets_ms_go() {
+        change(count);
+    }
+}
+
+/// The number for a start: the one that somebody has said, or what the system grants, now and later.
+pub(super) fn begin_with(said: Option<usize>) {
+    let count = said.unwrap_or_else(cpu::default_procs);
+    let _one = CHANGE.lock();
+    // Relaxed: under the lock.
+    FOLLOWS.store(said.is_none(), Relaxed);
     change(count);
+}
+
+/// No Ps: nothing runs any more.
+pub(super) fn take_all_out() {
+    let _one = CHANGE.lock();
+    change(0);
 }
 
 fn change(count: usize) -> usize {
@@ -83,7 +116,7 @@ pub(super) fn ask_for_retired() {
 pub(crate) fn is_settled() -> bool {
     let made = SCHED.ps_made.load(Acquire);
     SCHED.ps[..made].iter().all(|p| {
-        // SAFETY: as in `set_procs`.
+        // SAFETY: as in `change`.
         let p = unsafe { &*p.load(Acquire) };
         !p.is_retired() || p.is_out()
     })
@@ -100,7 +133,7 @@ pub(super) fn give_up(m: &'static M, p: &'static P) {
 
 /// Takes a retired P, which nobody owns, out of use; if it has been wanted again meanwhile it becomes idle.
 pub(super) fn take_out(p: &'static P) {
-    // Emptied before it is out: from then on `set_procs` may hand it to an M, which would find us at its queue.
+    // Emptied before it is out: from then on `change` may hand it to an M, which would find us at its queue.
     empty(p);
     let mut central = SCHED.central.lock();
     if p.is_retired() {

@@ -39,24 +39,29 @@ fn losses_at(site: &'static Location<'static>) -> &'static AtomicU8 {
 pub(crate) struct Section {
     g: &'static G,
     before: Status,
+    /// The class of the section around this one, if there is one.
+    outer: Option<usize>,
     losses: &'static AtomicU8,
     /// When the P was given away, 0 if it was kept.
     given_ns: u64,
 }
 
 impl Section {
-    /// Marks what the goroutine `g`, which calls this, does from here on as blocking.
+    /// Marks what the goroutine `g`, which calls this, does from here on as blocking, in a class (an object that has a name: `names`) or in
+    /// none, 0.
     #[inline]
-    pub(crate) fn begin(g: &'static G, site: &'static Location<'static>) -> Self {
+    pub(crate) fn begin(g: &'static G, class: usize, site: &'static Location<'static>) -> Self {
         let losses = losses_at(site);
         let before = g.status();
+        let outer = if before == Status::Blocking { Some(g.section_class()) } else { None };
         g.note_call(site);
+        g.note_section(class);
         g.set_status(Status::Blocking);
         // Relaxed: see the module.
         let at_once = losses.load(Relaxed) >= SURE || perturb::is_on() && perturb::gives_away_now();
         let is_given = at_once && give_away(g);
         let given_ns = if is_given { clock::now_ns() } else { 0 };
-        Self { g, before, losses, given_ns }
+        Self { g, before, outer, losses, given_ns }
     }
 }
 
@@ -64,6 +69,9 @@ impl Drop for Section {
     #[inline]
     fn drop(&mut self) {
         self.g.set_status(self.before);
+        if let Some(class) = self.outer {
+            self.g.note_section(class);
+        }
         if self.given_ns != 0 {
             if clock::now_ns() - self.given_ns < SHORT_NS {
                 self.losses.store(0, Relaxed);

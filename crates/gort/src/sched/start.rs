@@ -13,7 +13,7 @@ use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
 use crate::sys::fence::Barrier;
-use crate::sys::{clock, cpu, fault, fork, identity, limits, signal, stackmem, thread};
+use crate::sys::{clock, fault, fork, identity, limits, signal, stackmem, thread};
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::OnceLock;
@@ -116,7 +116,7 @@ fn set_up(wishes: Wishes) {
     );
     SCHED.hogged.store(false, Relaxed);
     SCHED.ms_wanted.store(0, Relaxed);
-    resize::set_procs(config.max_procs.or(wishes.max_procs).unwrap_or_else(cpu::default_procs));
+    resize::begin_with(config.max_procs.or(wishes.max_procs));
     stop::set_phase(Phase::Running);
 }
 

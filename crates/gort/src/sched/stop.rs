@@ -427,7 +427,7 @@ impl State {
     fn begin_to_leave(&mut self, now_ns: u64) -> Step {
         self.leaving_since_ns = now_ns;
         set_phase(Phase::Leaving);
-        resize::set_procs(0);
+        resize::take_all_out();
         super::idle::dismiss_all();
         Step::at(now_ns)
     }

@@ -10,6 +10,7 @@
 //! - gives the memory of stacks back that nobody needs (`stack::scavenge`);
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
 //! - prints the dump that SIGQUIT asks for, and says so when all goroutines are asleep for good (`deadlock`);
+//! - follows the CPU quota (`quota`);
 //! - drives a shutdown (`stop`), and ends last.
 //!
 //! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has
@@ -23,7 +24,7 @@ use super::p::P;
 use super::retakes::{self, Cause};
 use super::stop::{self, Step};
 use super::watch::Watch;
-use super::{SCHED, bound, deadlock, find, fixed, global, idle, start};
+use super::{SCHED, bound, deadlock, find, fixed, global, idle, quota, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::stack::scavenge::Scavenger;
@@ -127,6 +128,7 @@ fn watch() {
     let mut idle_since_ns = None;
     let (mut handoffs_seen, mut wary_until_ns) = (0, 0);
     let mut deadlock = deadlock::Watch::new();
+    let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
     let (mut steady, mut watch) = (Steady { lost_ns: 0 }, Watch::new());
     loop {
@@ -192,6 +194,7 @@ fn watch() {
             }
         } else {
             idle_since_ns = None;
+            quota.look(now_ns);
         }
         let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns };
         // What is being shut down is looked at more often, with a breath in between.

@@ -1,5 +1,5 @@
-//! Where parties wait for permits: [`gort_lockfree::gate`], with the runtime's lock, clock and parks. What mutexes, read-write locks and semaphores
-//! are made of.
+//! Where parties wait for permits: [`gort_lockfree::gate`], with the runtime's lock, clock and parks. What mutexes, read-write locks, semaphores
+//! and blocking classes are made of.
 
 use crate::context::Bound;
 use crate::g::{GList, WaitList, WaitReason};
@@ -12,33 +12,33 @@ use gort_lockfree::permits::Want;
 use std::ptr;
 
 /// See the module.
-pub(super) struct Gate(gate::Gate<Lock<WaitList>>);
+pub(crate) struct Gate(gate::Gate<Lock<WaitList>>);
 
 impl Gate {
-    pub(super) const fn new(permits: u32) -> Self {
+    pub(crate) const fn new(permits: u32) -> Self {
         Self(gate::Gate::new(permits, Lock::new(WaitList::new())))
     }
 
     /// Takes all if nobody has or wants anything.
     #[inline(always)]
-    pub(super) fn take_idle(&self, all: u32) -> bool {
+    pub(crate) fn take_idle(&self, all: u32) -> bool {
         self.0.word().take_idle(all)
     }
 
     /// Takes what is wanted if it is free, and nobody waits for whom the caller is not allowed to pass.
     #[inline]
-    pub(super) fn take(&self, want: Want) -> bool {
+    pub(crate) fn take(&self, want: Want) -> bool {
         self.0.word().take(want)
     }
 
     /// How many permits are free.
-    pub(super) fn free(&self) -> u32 {
+    pub(crate) fn free(&self) -> u32 {
         self.0.word().free()
     }
 
     /// Waits for permits. False: they did not come in time.
     #[cold]
-    pub(super) fn wait(&self, want: Want, bound: Bound<'_>, reason: WaitReason, caller: Caller) -> bool {
+    pub(crate) fn wait(&self, want: Want, bound: Bound<'_>, reason: WaitReason, caller: Caller) -> bool {
         let mut ready = GList::new();
         let waiting = caller.until(bound, reason, ptr::from_ref(self) as usize);
         let is_taken = self.0.wait(want, &waiting, &mut ready, clock::now_ns);
@@ -48,7 +48,7 @@ impl Gate {
 
     /// Gives permits back.
     #[inline(always)]
-    pub(super) fn give(&self, count: u32) {
+    pub(crate) fn give(&self, count: u32) {
         if !self.0.word().give(count) {
             self.give_slow(count);
         }

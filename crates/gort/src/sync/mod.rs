@@ -33,7 +33,7 @@ mod barrier;
 mod condvar;
 mod ctx;
 mod err_group;
-mod gate;
+pub(crate) mod gate;
 mod lazy_lock;
 mod mutex;
 mod notify;

@@ -1,5 +1,6 @@
 //! Behaviour of the runtime, by area. The names in capitals (SC-02, LF-01, …) are acceptance cases.
 
+mod blocking_class;
 mod chan;
 #[path = "../common/mod.rs"]
 mod common;

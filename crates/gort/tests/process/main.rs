@@ -20,6 +20,7 @@ mod modes;
 mod overflow;
 mod panics;
 mod quit;
+mod quota;
 mod retakes;
 mod shutdown;
 mod signals;

@@ -11,16 +11,37 @@ mod tests;
 pub(crate) use cgroup::quota_under;
 
 use super::raw::{self, Errno};
-use std::{num::NonZero, path::Path};
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// More Ps than this are refused everywhere.
 pub(crate) const MAX_PROCS: usize = 1024;
 
+/// What stands for the machine, in tests: a directory instead of `/`, and so many processors.
+static PRETENDED: OnceLock<(PathBuf, usize)> = OnceLock::new();
+
+/// From now on this directory and so many processors stand for the machine. Once, and before the runtime starts.
+pub(crate) fn pretend(root: PathBuf, cpus: usize) {
+    PRETENDED.set((root, cpus)).expect("once for each process");
+}
+
 /// The default number of Ps, as things are now.
 pub(crate) fn default_procs() -> usize {
     // A quota that cannot be read is no quota, as in Go: the program must run under whatever hides or garbles those files.
-    let quota = quota_under(Path::new("/")).ok().flatten();
-    procs_for(allowed_cpus(), quota)
+    procs_now().unwrap_or_else(|_| procs_for(allowed_cpus(), None))
+}
+
+/// The same, for somebody who knows what it was before.
+///
+/// # Errors
+/// The quota cannot be read.
+pub(crate) fn procs_now() -> io::Result<usize> {
+    match PRETENDED.get() {
+        None => Ok(procs_for(allowed_cpus(), quota_under(Path::new("/"))?)),
+        Some((root, cpus)) => Ok(procs_for(*cpus, quota_under(root)?)),
+    }
 }
 
 /// The number of Ps for `cpus` processors under a quota of so many processors' time.

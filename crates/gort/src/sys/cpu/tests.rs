@@ -259,25 +259,32 @@ fn the_default_here_lies_between_one_and_the_cpu_count() {
     assert!(allowed_cpus() >= std::thread::available_parallelism().unwrap().get());
 }
 
-/// DX-02, its first half: the affinity mask.
+/// DX-02, its first half: the affinity mask. Two processors, or as many as there are.
 #[test]
 fn the_affinity_mask_limits_the_default() {
-    // On a thread of its own, since the mask belongs to the thread.
-    let cpus = std::thread::spawn(|| {
-        let mut mask = [0_u64; 128];
-        let bytes = size_of_val(&mask);
-        // SAFETY: the kernel writes at most `bytes` bytes.
-        let _written =
-            unsafe { raw::syscall3(libc::SYS_sched_getaffinity, 0, bytes, mask.as_mut_ptr() as usize) }.unwrap();
-        let first = mask.iter().position(|&word| word != 0).unwrap();
-        let lowest = 1 << mask[first].trailing_zeros();
-        mask = [0; 128];
-        mask[first] = lowest;
-        // SAFETY: the kernel reads `bytes` bytes.
-        unsafe { raw::syscall3(libc::SYS_sched_setaffinity, 0, bytes, mask.as_ptr() as usize) }.unwrap();
-        (allowed_cpus(), default_procs())
-    })
-    .join()
-    .unwrap();
-    assert_eq!(cpus, (1, 1));
+    for wanted in [1, 2] {
+        // On a thread of its own, since the mask belongs to the thread.
+        let (granted, cpus) = std::thread::spawn(move || {
+            let mut mask = [0_u64; 128];
+            let bytes = size_of_val(&mask);
+            // SAFETY: the kernel writes at most `bytes` bytes.
+            let _written =
+                unsafe { raw::syscall3(libc::SYS_sched_getaffinity, 0, bytes, mask.as_mut_ptr() as usize) }.unwrap();
+            let mut granted = 0;
+            for bit in 0..bytes * 8 {
+                if mask[bit / 64] & 1 << (bit % 64) != 0 {
+                    granted += 1;
+                    if granted > wanted {
+                        mask[bit / 64] &= !(1 << (bit % 64));
+                    }
+                }
+            }
+            // SAFETY: the kernel reads `bytes` bytes.
+            unsafe { raw::syscall3(libc::SYS_sched_setaffinity, 0, bytes, mask.as_ptr() as usize) }.unwrap();
+            (granted.min(wanted), (allowed_cpus(), default_procs()))
+        })
+        .join()
+        .unwrap();
+        assert_eq!(cpus, (granted, granted));
+    }
 }

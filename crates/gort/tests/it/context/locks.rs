@@ -3,6 +3,7 @@
 
 use super::{is_bounded, ms, soon, waiting};
 use crate::support::{wait_for_state, wait_until};
+use gort::BlockingClass;
 use gort::context::background;
 use gort::sync::{
     Barrier, Condvar, ErrGroup, LockCtxError, Mutex, Notify, Once, OnceLock, RwLock, Semaphore, WaitGroup,
@@ -169,6 +170,17 @@ fn a_wait_for_something_done_once_ends() {
     assert!(catch_unwind(AssertUnwindSafe(|| poisoned.call_once(|| panic!("on purpose")))).is_err());
     let payload = catch_unwind(AssertUnwindSafe(|| poisoned.wait_ctx(&ctx))).unwrap_err();
     assert_eq!(*payload.downcast::<&str>().unwrap(), "Once::wait: the function has panicked");
+}
+
+/// CX-07, a blocking class: the permit that it did not get is there.
+#[gort::test(procs = [1, 2, 4])]
+fn a_wait_for_a_blocking_class_ends() {
+    static CLASS: BlockingClass = BlockingClass::new("cx07", 1);
+    CLASS.run(|| {
+        is_bounded("blocking class", |ctx| CLASS.run_ctx(ctx, || unreachable!("there is no permit")));
+        is_bounded("blocking class", |ctx| CLASS.run_detached(ctx, || unreachable!("there is no permit")));
+    });
+    assert_eq!((CLASS.try_run(|| 7), CLASS.metrics().waiting), (Some(7), 0));
 }
 
 /// CX-07, a blocking section: the wait for it ends, and it goes on to its own end.
