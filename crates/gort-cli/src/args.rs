@@ -25,7 +25,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The three things the command does.
+/// What the command does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve thousands of connections, load them all, and report: throughput, latency, threads, memory
@@ -42,6 +42,78 @@ pub enum Command {
     /// Connections lost on the way are counted and named in the report. The status is 1 if wrong bytes came back, if no request was
     /// measured or if no connection was left at the end, and 130 after SIGINT, SIGTERM or SIGHUP.
     Load(Load),
+    /// What becomes of everybody else while somebody blocks the world
+    ///
+    /// Plays a situation in a process of its own, once as it is and once with GORT_RETAKE=off, and shows side by side what a goroutine that
+    /// wakes every millisecond and an echo pair over loopback TCP have noticed of it. What gort says meanwhile appears on stderr. The status
+    /// of `deadlock` is 2, as that of a program which falls asleep; 130 after SIGINT, SIGTERM or SIGHUP.
+    Demo(Demo),
+}
+
+/// Options of `gort demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// What to play
+    #[arg(value_enum)]
+    pub situation: Situation,
+    /// How long each way is played, such as 3s, 500ms or 1m
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
+    pub duration: Duration,
+    /// Processors: goroutines running at once [default: the runtime's own choice; 2 for `locks`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub procs: Option<u32>,
+    /// One JSON object on stdout instead of the report
+    #[arg(long)]
+    pub json: bool,
+    /// Be the process that plays, with a parent at the other end of stdin and stdout.
+    #[arg(long, hide = true)]
+    pub play: bool,
+}
+
+/// Ways to block the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Situation {
+    /// An endless loop for every processor
+    Hogs,
+    /// Calls that block the thread, unmarked: std::thread::sleep, read(2) on a pipe
+    Blocking,
+    /// A C function that blocks: called bare, marked, and through a limit
+    Ffi,
+    /// A std mutex held across a read, and wanted by fifty others
+    Locks,
+    /// All asleep
+    Deadlock,
+    /// Hundreds of blocking calls, with a limit and without
+    Threads,
+    /// What 1, 2 and 4 processors do for work that computes and for work that waits
+    Procs,
+}
+
+impl Situation {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Situation::Hogs => "hogs",
+            Situation::Blocking => "blocking",
+            Situation::Ffi => "ffi",
+            Situation::Locks => "locks",
+            Situation::Deadlock => "deadlock",
+            Situation::Threads => "threads",
+            Situation::Procs => "procs",
+        }
+    }
+
+    /// Processors that it needs to make its point.
+    pub fn procs(self) -> Option<u32> {
+        // With as many as there are contenders somebody is left to run the holder.
+        (self == Situation::Locks).then_some(2)
+    }
+}
+
+impl fmt::Display for Situation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// Options of `gort fanout`.

@@ -53,8 +53,16 @@ impl ServerProcess {
         let orders = child.stdin.take();
         let (spoke, said) = (Arc::new(AtomicBool::new(false)), progress.clone());
         let (heard, stdout, stderr) = (spoke.clone(), child.stdout.take(), child.stderr.take());
-        let readers = listen(stdout)
-            .and_then(|answers| Ok((answers, thread::Builder::new().spawn(move || repeat(stderr, &said, &heard))?)));
+        let readers = listen(stdout).and_then(|answers| {
+            let repeat = move || {
+                each_line(stderr, |line| {
+                    // Relaxed: read after this thread has ended.
+                    heard.store(true, Relaxed);
+                    said.say(&format!("server: {line}"));
+                });
+            };
+            Ok((answers, thread::Builder::new().spawn(repeat)?))
+        });
         let (answers, stderr) = readers.map_err(|e| {
             let _ = child.kill();
             let _ = child.wait();
@@ -180,20 +188,19 @@ fn listen(stdout: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Ans
     Ok(answers)
 }
 
-/// Passes on what the process says on stderr.
-fn repeat(stderr: Option<impl Read>, progress: &Progress, spoke: &AtomicBool) {
-    let Some(stderr) = stderr else { return };
-    let mut lines = BufReader::new(stderr);
+/// What comes out of a process, line by line, until its end.
+pub fn each_line(stream: Option<impl Read>, mut heard: impl FnMut(&str)) {
+    let Some(stream) = stream else { return };
+    let mut lines = BufReader::new(stream);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        // Relaxed: read after this thread has ended.
-        spoke.store(true, Relaxed);
-        progress.say(&format!("server: {}", String::from_utf8_lossy(&line).trim_end()));
+        heard(String::from_utf8_lossy(&line).trim_end());
         line.clear();
     }
 }
 
-fn explain(status: ExitStatus) -> String {
+/// How a process ended, with what that may come from.
+pub fn explain(status: ExitStatus) -> String {
     match status.signal() {
         Some(9) => format!("{status} (by hand, or by the kernel for want of memory: see dmesg)"),
         _ => status.to_string(),

@@ -24,6 +24,8 @@ pub enum Ended {
     Done,
     /// By the user, with a report of what there was.
     Interrupted,
+    /// By falling asleep for good, as `demo deadlock` was to show.
+    Asleep,
 }
 
 /// The server in a process of its own, the clients in this one.

@@ -4,16 +4,19 @@
 //! fanout ──starts──▶ serve-echo (a process of its own)     args     the command line       limits    descriptors, ports
 //!    │                  │ server/{gort,threads,epoll}      control  what the two say       child     the parent's view of it
 //!    └─ drive ─▶ load ──┘ connections                      measure  what a process uses    report    table, chart, JSON
+//!
+//! demo ──starts──▶ itself, twice: what blocks the world, and what everybody else notices of it
 //! ```
 //!
 //! The main thread of either process stays outside the runtime: it waits for signals, for the other process and for time to pass,
 //! so that it can end things in order whatever happens to the goroutines.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod child;
 mod control;
+mod demo;
 mod drive;
 mod fanout;
 mod limits;
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Ok(Cli { command: Command::Fanout(args) }) => fanout::fanout(&args),
         Ok(Cli { command: Command::ServeEcho(args) }) => serve::run(&args).map(|()| Ended::Done),
         Ok(Cli { command: Command::Load(args) }) => fanout::load(&args),
+        Ok(Cli { command: Command::Demo(args) }) => demo::demo(&args),
         // Help that was asked for, and the version: output like any other.
         Err(words) if !words.use_stderr() => show(&words),
         Err(words) => words.exit(),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Interrupted) => ExitCode::from(stop::INTERRUPTED),
+        Ok(Ended::Asleep) => ExitCode::from(2),
         // Whoever read the output has what they wanted.
         Err(e) if e.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(e) => {

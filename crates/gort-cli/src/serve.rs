@@ -99,7 +99,7 @@ fn obey(server: &mut dyn Server, signals: &StopPipe, alarm: &Alarm) -> Result<()
 }
 
 /// Sleeps until one of `sources` is readable (or at its end) or the time is over; says which are.
-fn wait(sources: &[&dyn std::os::fd::AsFd], limit: Option<Duration>) -> Result<Vec<bool>> {
+pub fn wait(sources: &[&dyn std::os::fd::AsFd], limit: Option<Duration>) -> Result<Vec<bool>> {
     let mut fds: Vec<_> =
         sources.iter().map(|source| PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)).collect();
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());

@@ -28,8 +28,8 @@ struct Shared {
     alarm: Alarm,
 }
 
-/// Starts the server.
-pub fn start(places: &[Place], procs: Option<u32>, alarm: &Alarm) -> Result<(Box<dyn Server>, Vec<SocketAddr>)> {
+/// Starts the runtime with so many processors, or as many as it chooses; says how many those are.
+pub fn use_procs(procs: Option<u32>) -> Result<u64> {
     if let Some(procs) = procs {
         let procs = procs as usize;
         gort::runtime::Builder::new().max_procs(procs).start().context("cannot start the runtime")?;
@@ -38,6 +38,12 @@ pub fn start(places: &[Place], procs: Option<u32>, alarm: &Alarm) -> Result<(Box
             gort::runtime::set_max_procs(procs);
         }
     }
+    Ok(gort::runtime::max_procs() as u64)
+}
+
+/// Starts the server.
+pub fn start(places: &[Place], procs: Option<u32>, alarm: &Alarm) -> Result<(Box<dyn Server>, Vec<SocketAddr>)> {
+    use_procs(procs)?;
     let shared = Arc::new(Shared { open: OpenSet::new(), stopping: AtomicBool::new(false), alarm: alarm.clone() });
     let mut server = Gort { listeners: Vec::new(), accepting: Vec::new(), shared };
     let mut got = Vec::new();

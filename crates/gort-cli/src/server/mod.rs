@@ -29,6 +29,8 @@ use crate::args::Style;
 use crate::place::Place;
 use alarm::Alarm;
 
+pub use self::gort::use_procs;
+
 /// How long connections get to finish what they are at when the server is told to stop.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 

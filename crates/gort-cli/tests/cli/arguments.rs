@@ -65,7 +65,7 @@ fn the_soft_limit_alone_is_no_obstacle() {
 #[test]
 fn help_and_version_go_to_stdout() {
     let help = success(gort(&["--help"]));
-    for command in ["fanout", "serve-echo", "load"] {
+    for command in ["fanout", "serve-echo", "load", "demo"] {
         assert!(help.contains(command), "{help}");
     }
     let fanout = success(gort(&["fanout", "--help"]));

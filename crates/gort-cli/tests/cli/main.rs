@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bad_days;
+mod demo;
 mod runs;
 mod servers;
 mod shortage;

@@ -1,0 +1,263 @@
+//! The situations: what is done to the processors while a ticker and an echo pair want to go on.
+//!
+//! Nothing here says anything to gort that the situation does not say: a loop is a loop, `std::thread::sleep` blocks the thread.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gort::net::{TcpListener, TcpStream};
+use gort::sync::Semaphore;
+
+use super::c;
+use crate::args::Situation;
+use crate::measure;
+
+/// Those who want the mutex of `locks`.
+const CONTENDERS: usize = 50;
+/// Calls at once in `threads`, how long each takes, and how many the limit lets in.
+const CALLS: usize = 400;
+const CALL: Duration = Duration::from_millis(10);
+const LIMIT: usize = 32;
+/// Requests at once in the second half of `procs`, and how long the far end takes for each.
+const CLIENTS: usize = 64;
+const FAR: Duration = Duration::from_millis(2);
+/// What is computed in one go in `procs`: some 20 ms.
+const CHUNK: u32 = if cfg!(debug_assertions) { 500_000 } else { 20_000_000 };
+
+/// Counts by name, shared by whoever plays.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(Arc<Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>>);
+
+impl Counts {
+    /// The count of this name, 0 at first.
+    fn of(&self, name: &'static str) -> Arc<AtomicU64> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(name).or_default().clone()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        let counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Relaxed: pictures.
+        counts.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
+    }
+}
+
+/// Begins the situation on `procs` processors; it lasts until the process ends, or for `time` where it has parts.
+pub fn begin(situation: Situation, procs: usize, time: Duration) -> io::Result<Counts> {
+    let counts = Counts::default();
+    match situation {
+        Situation::Hogs => hogs(procs, &counts),
+        Situation::Blocking => blocking(procs, time, &counts)?,
+        Situation::Ffi => ffi(procs, &counts),
+        Situation::Locks => locks(&counts)?,
+        Situation::Threads => threads(&counts),
+        Situation::Procs => work(procs, time, &counts)?,
+        // Played by `stage` itself.
+        Situation::Deadlock => {}
+    }
+    Ok(counts)
+}
+
+/// An endless loop for each processor.
+fn hogs(procs: usize, counts: &Counts) {
+    let loops = counts.of("endless_loops");
+    for _ in 0..procs {
+        let loops = loops.clone();
+        gort::go(move || {
+            loops.fetch_add(1, Relaxed);
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    }
+}
+
+/// For each processor: one that sleeps in `std::thread::sleep` to the end, one in `read(2)` on a pipe that nobody writes to, and one that naps
+/// again and again.
+fn blocking(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
+    let (sleeps, reads, naps) = (counts.of("long_sleeps"), counts.of("reads"), counts.of("naps_of_10ms"));
+    for _ in 0..procs {
+        let (mut pipe, silent) = io::pipe()?;
+        let (sleeps, reads, naps) = (sleeps.clone(), reads.clone(), naps.clone());
+        gort::go(move || {
+            sleeps.fetch_add(1, Relaxed);
+            std::thread::sleep(time);
+        });
+        gort::go(move || {
+            reads.fetch_add(1, Relaxed);
+            let _ = pipe.read(&mut [0]);
+            drop(silent);
+        });
+        gort::go(move || {
+            loop {
+                std::thread::sleep(Duration::from_millis(10));
+                naps.fetch_add(1, Relaxed);
+                gort::sleep(Duration::from_millis(10));
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A function of C, called bare, marked, and through a limit.
+fn ffi(procs: usize, counts: &Counts) {
+    let (bare, marked, limited) = (counts.of("calls_bare"), counts.of("calls_marked"), counts.of("calls_limited"));
+    let few = Arc::new(Semaphore::new(procs));
+    for _ in 0..2 * procs {
+        let (bare, marked, limited, few) = (bare.clone(), marked.clone(), limited.clone(), few.clone());
+        gort::go(move || again_and_again(&bare, || c::ask_the_server(20)));
+        gort::go(move || again_and_again(&marked, || gort::blocking(|| c::ask_the_server(20))));
+        gort::go(move || {
+            again_and_again(&limited, || {
+                let _permit = few.acquire(1);
+                gort::blocking(|| c::ask_the_server(20));
+            });
+        });
+    }
+}
+
+fn again_and_again(count: &AtomicU64, call: impl Fn()) {
+    loop {
+        call();
+        count.fetch_add(1, Relaxed);
+        gort::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One goroutine holds a `std::sync::Mutex` while it waits for an answer from the network; fifty others want that mutex.
+fn locks(counts: &Counts) -> io::Result<()> {
+    let (reads, turns) = (counts.of("reads_under_the_lock"), counts.of("turns_of_the_fifty"));
+    let mut client = far_end(Duration::from_millis(2))?.connect()?;
+    let mutex = Arc::new(Mutex::new(()));
+    let theirs = mutex.clone();
+    gort::go(move || -> io::Result<()> {
+        loop {
+            let guard = mutex.lock();
+            client.write_all(&[1])?;
+            client.read_exact(&mut [0])?;
+            reads.fetch_add(1, Relaxed);
+            drop(guard);
+            gort::sleep(Duration::from_millis(1));
+        }
+    });
+    for _ in 0..CONTENDERS {
+        let (mutex, turns) = (theirs.clone(), turns.clone());
+        gort::go(move || {
+            loop {
+                drop(mutex.lock());
+                turns.fetch_add(1, Relaxed);
+                gort::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Hundreds of calls that block, at once: first a limited number at a time, then all.
+fn threads(counts: &Counts) {
+    let limited = [counts.of("limited_ms"), counts.of("limited_threads")];
+    let free = [counts.of("unlimited_ms"), counts.of("unlimited_threads")];
+    gort::go(move || {
+        let few = Arc::new(Semaphore::new(LIMIT));
+        round(&limited, move || {
+            let _permit = few.acquire(1);
+            gort::blocking(|| std::thread::sleep(CALL));
+        });
+        round(&free, || gort::blocking(|| std::thread::sleep(CALL)));
+    });
+}
+
+/// All calls once. Their threads stay for a while, so that they can be counted afterwards.
+fn round([wall_ms, threads]: &[Arc<AtomicU64>; 2], call: impl Fn() + Clone + Send + 'static) {
+    let began = Instant::now();
+    let calls: Vec<_> = (0..CALLS).map(|_| gort::go(call.clone())).collect();
+    for call in calls {
+        let _ = call.join();
+    }
+    wall_ms.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1), Relaxed);
+    threads.store(measure::threads(), Relaxed);
+}
+
+/// For half of `time` computing only, for the other half requests that wait for a far end.
+fn work(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
+    let (computed, answered) = (counts.of("cpu_bound"), counts.of("io_bound"));
+    let far_end = far_end(FAR)?;
+    let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| far_end.connect()).collect::<io::Result<_>>()?;
+    let half = Instant::now() + time / 2;
+    // As many as would keep the next larger number of processors busy.
+    for _ in 0..2 * procs.max(2) {
+        let computed = computed.clone();
+        gort::go(move || {
+            while Instant::now() < half {
+                for n in 0..CHUNK {
+                    std::hint::black_box(n);
+                }
+                computed.fetch_add(1, Relaxed);
+                gort::yield_now();
+            }
+        });
+    }
+    for mut client in clients {
+        let answered = answered.clone();
+        gort::go(move || -> io::Result<()> {
+            gort::sleep(half.saturating_duration_since(Instant::now()));
+            loop {
+                client.write_all(&[1])?;
+                client.read_exact(&mut [0])?;
+                answered.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A server on loopback that answers each byte after `time`.
+fn far_end(time: Duration) -> io::Result<FarEnd> {
+    FarEnd::start(move |_| gort::sleep(time))
+}
+
+/// A server on loopback, a goroutine for each connection. Dropped, it takes no more of them.
+#[derive(Debug)]
+pub struct FarEnd(Arc<TcpListener>);
+
+impl FarEnd {
+    /// Sends each byte back after `pause`.
+    pub fn start(pause: impl Fn(u8) + Clone + Send + 'static) -> io::Result<FarEnd> {
+        let far_end = FarEnd(Arc::new(TcpListener::bind("127.0.0.1:0")?));
+        let listener = far_end.0.clone();
+        gort::go(move || -> io::Result<()> {
+            for stream in listener.incoming() {
+                let (mut stream, pause) = (stream?, pause.clone());
+                stream.set_nodelay(true)?;
+                gort::go(move || -> io::Result<()> {
+                    let mut byte = [0];
+                    while stream.read(&mut byte)? > 0 {
+                        pause(byte[0]);
+                        stream.write_all(&byte)?;
+                    }
+                    Ok(())
+                });
+            }
+            Ok(())
+        });
+        Ok(far_end)
+    }
+
+    /// A connection to it, which has been tried: its goroutine is there.
+    pub fn connect(&self) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.0.local_addr()?)?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&[1])?;
+        stream.read_exact(&mut [0])?;
+        Ok(stream)
+    }
+}
+
+impl Drop for FarEnd {
+    fn drop(&mut self) {
+        let _ = self.0.close();
+    }
+}

@@ -1,0 +1,117 @@
+//! The two ways side by side, for people: first the sentence to remember.
+
+use std::time::Duration;
+
+use super::side::Side;
+use super::{OnProcs, Outcome};
+use crate::args::Situation;
+use crate::out::Looks;
+use crate::report::number::{counted, digits, grouped, latency};
+
+/// The report.
+pub fn text(outcome: &Outcome, situation: Situation, looks: Looks) -> String {
+    let air = if looks == Looks::PLAIN { "" } else { "\n" };
+    let mut text = format!("{air}{}\n", looks.bold(&verdict(outcome, situation)));
+    let played = format!("{}; {:.1} s on {}", about(situation), outcome.duration_s, counted(outcome.procs, "P"));
+    text.push_str(&format!("{}\n\n", looks.dim(&played)));
+    let off = if situation == Situation::Deadlock { "GORT_DEADLOCK=off" } else { "GORT_RETAKE=off" };
+    text.push_str(&format!("  {:<32}{}\n", "", looks.bold(&format!("{:>21}{off:>21}", "with"))));
+    let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
+        let line = format!("  {name:<32}{:>21}{:>21}", value(&outcome.with), value(&outcome.without));
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    if situation != Situation::Deadlock {
+        row("ticks, one each ms", &|side| of(side.ticks, side.ticks_due));
+        row("  late p50", &|side| micros(side.ticker_late_us.p50));
+        row("  late p99", &|side| micros(side.ticker_late_us.p99));
+        row("  late max", &|side| micros(side.ticker_late_us.max));
+        row("echoes over TCP, one each ms", &|side| of(side.echoes, side.ticks_due));
+        row("  after p50", &|side| micros(side.echo_us.p50));
+        row("  after p99", &|side| micros(side.echo_us.p99));
+        row("OS threads at peak", &|side| grouped(side.os_threads_peak));
+        let causes: Vec<&String> = outcome.with.retakes.keys().filter(|cause| *cause != "total").collect();
+        row("Ps taken from stuck threads", &|side| count(side, "total"));
+        for cause in causes {
+            row(&format!("  {}", words(cause)), &|side| count(side, cause));
+        }
+    }
+    for what in outcome.with.work.keys() {
+        row(&words(what), &|side| side.work.get(what).map_or("-".into(), |n| grouped(*n)));
+    }
+    row("the process", &ending);
+    if !outcome.runs.is_empty() {
+        text.push_str(&by_procs(&outcome.runs, outcome.duration_s, looks));
+    }
+    text
+}
+
+/// What 1, 2, 4 Ps do.
+fn by_procs(runs: &[OnProcs], seconds: f64, looks: Looks) -> String {
+    let heads: String = runs.iter().map(|run| format!("{:>14}", counted(run.procs, "P"))).collect();
+    let mut text = format!("\n  {:<32}{}\n", "", looks.bold(&heads));
+    for (name, what) in [("computed, pieces/s", "cpu_bound"), ("answers of a far end/s", "io_bound")] {
+        // Each has half of the time.
+        let per_s = |run: &OnProcs| run.side.work.get(what).map_or(0.0, |n| *n as f64 / (seconds / 2.0));
+        let cells: String = runs.iter().map(|run| format!("{:>14}", digits(per_s(run)))).collect();
+        text.push_str(&format!("  {name:<32}{cells}\n"));
+    }
+    let cells: String = runs.iter().map(|run| format!("{:>14}", micros(run.side.ticker_late_us.p99))).collect();
+    text.push_str(&format!("  {:<32}{cells}\n", "ticker late p99"));
+    let note = "more Ps than CPUs compute nothing more; what waits for the network hardly needs one";
+    text.push_str(&format!("  {}\n", looks.dim(note)));
+    text
+}
+
+/// The sentence to remember.
+fn verdict(outcome: &Outcome, situation: Situation) -> String {
+    let (with, without) = (&outcome.with, &outcome.without);
+    if situation == Situation::Deadlock {
+        let ms = with.work.get("ms_to_the_end").copied().unwrap_or(0);
+        return format!("all asleep: seen after {ms} ms, reported, status 2; unseen, it hangs for ever");
+    }
+    let late = format!("the ticker is {} late at p99", micros(with.ticker_late_us.p99));
+    if without.stuck {
+        format!("{late}; without retake the program stands still: {} ticks", of(without.ticks, without.ticks_due))
+    } else {
+        format!("{late}; without retake {}", micros(without.ticker_late_us.p99))
+    }
+}
+
+/// What is played.
+fn about(situation: Situation) -> &'static str {
+    match situation {
+        Situation::Hogs => "an endless loop for every P",
+        Situation::Blocking => "std::thread::sleep, read(2) on a silent pipe, naps: for every P",
+        Situation::Ffi => "a C function that blocks, called bare, marked, and by few at a time",
+        Situation::Locks => "a std mutex held across a read, and wanted by fifty others",
+        Situation::Deadlock => "two goroutines that wait for each other, after the network was used",
+        Situation::Threads => "400 calls that block for 10 ms, marked: 32 at a time, then all at once",
+        Situation::Procs => "half of the time computing, half of it waiting for a far end",
+    }
+}
+
+fn ending(side: &Side) -> String {
+    match side.status {
+        None => "hung, was killed".into(),
+        Some(0) => "ended in order".into(),
+        Some(status) => format!("ended, status {status}"),
+    }
+}
+
+fn of(came: u64, due: u64) -> String {
+    format!("{} of {}", grouped(came), grouped(due))
+}
+
+fn count(side: &Side, cause: &str) -> String {
+    side.retakes.get(cause).map_or("-".into(), |n| grouped(*n))
+}
+
+/// `reads_under_the_lock` as people write it.
+fn words(key: &str) -> String {
+    key.replace('_', " ")
+}
+
+fn micros(us: Option<f64>) -> String {
+    us.map_or("-".into(), |us| latency(Duration::from_nanos((us * 1e3) as u64)))
+}
