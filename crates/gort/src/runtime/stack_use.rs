@@ -32,7 +32,7 @@ impl fmt::Display for StackUse {
 ///
 /// For choosing [`stack_size`](crate::Builder::stack_size). The first goroutine of each place is measured, and one in a thousand of all others, by the
 /// pages that it has touched when it ends; those that still run are measured now. What runs in [`with_stack`](crate::with_stack) does not count.
-/// Up to 1024 places are remembered. Does not wait; some microseconds for each that still runs.
+/// Some 1000 places are remembered. Does not wait; some microseconds for each that still runs.
 ///
 /// # Examples
 /// ```

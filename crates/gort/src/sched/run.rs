@@ -302,7 +302,7 @@ pub(super) unsafe fn install(g: &'static G, stack: Stack) {
     }
     if depth::is_wanted(g.spawn_site(), g.id()) {
         g.put(MEASURED, true);
-        depth::begin(g.spawn_site(), stack);
+        depth::begin(stack);
     }
     stack.footer().set_goroutine(ptr::from_ref(g).cast());
     g.set_stack_class(stack.class());

@@ -16,8 +16,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 const ONE_IN: u64 = 1024;
-/// Places that can be told apart. Those that come later are not measured.
+/// Room for places, and how far one may lie from where it belongs. One that finds no room is measured by chance alone, and not told.
 const PLACES: usize = 1024;
+const STEPS: usize = 16;
 
 /// What is known of one place. Filled from the front of the probing sequence, never emptied.
 struct Place {
@@ -37,9 +38,6 @@ static PLACE: [Place; PLACES] = [const {
     }
 }; PLACES];
 
-/// Places that may have been measured: one bit for each hash. A place that shares its bit with another is measured by chance alone.
-static SEEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
-
 fn hash(site: &'static Location<'static>) -> usize {
     (ptr::from_ref(site) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> 40
 }
@@ -48,19 +46,19 @@ fn hash(site: &'static Location<'static>) -> usize {
 #[inline(always)]
 pub(crate) fn is_wanted(site: Option<&'static Location<'static>>, id: u64) -> bool {
     let Some(site) = site else { return false };
-    let bit = hash(site) % 4096;
-    // Relaxed: a hint; two that see a place for the first time are both measured.
-    SEEN[bit / 64].load(Relaxed) & 1 << (bit % 64) == 0 || id.is_multiple_of(ONE_IN)
+    // Relaxed: as in `place_of`. Mostly the first look says that the place is known.
+    let is_known = ptr::eq(PLACE[hash(site) % PLACES].site.load(Relaxed), site);
+    !is_known && is_new(site) || id.is_multiple_of(ONE_IN)
+}
+
+#[cold]
+fn is_new(site: &'static Location<'static>) -> bool {
+    place_of(site).is_some_and(|(_, is_new)| is_new)
 }
 
 /// Empties a stack before its goroutine's first run. Any thread pointer will do.
 #[cold]
-pub(crate) fn begin(site: Option<&'static Location<'static>>, stack: Stack) {
-    if let Some(site) = site {
-        let bit = hash(site) % 4096;
-        // Relaxed: as above.
-        SEEN[bit / 64].fetch_or(1 << (bit % 64), Relaxed);
-    }
+pub(crate) fn begin(stack: Stack) {
     // SAFETY: the caller's own stack, on which nothing runs yet.
     unsafe { discard_frames(stack.base(), stack.class(), stack.frames_top()) };
 }
@@ -89,7 +87,7 @@ pub(crate) fn touched(stack: Stack) -> usize {
 /// Notes what a goroutine has used that has just ended. Any thread pointer will do.
 #[cold]
 pub(crate) fn end(site: Option<&'static Location<'static>>, stack: Stack) {
-    if let Some(place) = site.and_then(place_of) {
+    if let Some((place, _)) = site.and_then(place_of) {
         let used = touched(stack);
         // Relaxed: statistics, read one by one.
         place.most.fetch_max(used, Relaxed);
@@ -98,15 +96,19 @@ pub(crate) fn end(site: Option<&'static Location<'static>>, stack: Stack) {
     }
 }
 
-fn place_of(site: &'static Location<'static>) -> Option<&'static Place> {
-    let wanted = ptr::from_ref(site).cast_mut();
-    let start = hash(site);
-    (0..PLACES).map(|step| &PLACE[(start + step) % PLACES]).find(|place| {
+/// The site's place, and whether it has got that just now; `None` if there is no room.
+fn place_of(site: &'static Location<'static>) -> Option<(&'static Place, bool)> {
+    let (wanted, start) = (ptr::from_ref(site).cast_mut(), hash(site));
+    (0..STEPS).map(|step| &PLACE[(start + step) % PLACES]).find_map(|place| {
         // Relaxed: the pointer's target is static, and the numbers beside it begin as zeros.
-        match place.site.compare_exchange(ptr::null_mut(), wanted, Relaxed, Relaxed) {
-            Ok(_) => true,
-            Err(there) => there == wanted,
+        let mut there = place.site.load(Relaxed);
+        if there.is_null() {
+            match place.site.compare_exchange(ptr::null_mut(), wanted, Relaxed, Relaxed) {
+                Ok(_) => return Some((place, true)),
+                Err(other) => there = other,
+            }
         }
+        (there == wanted).then_some((place, false))
     })
 }
 
