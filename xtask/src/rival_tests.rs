@@ -5,12 +5,10 @@
 //!
 //! What cannot pass stands in [`EXCEPTIONS`] and [`CHANGES`], each with its reason; docs/RIVAL-TESTS.md says the same to readers.
 
-use std::error::Error;
+use crate::{Result, root, target};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const RIVAL: &str = "crossbeam-channel";
 const VERSION: &str = "0.5.17";
@@ -76,9 +74,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(unknown) = arguments.iter().find(|argument| argument.starts_with("--") && *argument != "--goroutines") {
         return Err(format!("rival-tests: unknown option {unknown}").into());
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the workspace's folder")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let place = target.join("rival-tests");
+    let root = root()?;
+    let place = target()?.join("rival-tests");
     let rival = fetch(&place)?;
     let package = place.join(if on_goroutines { "goroutines" } else { "threads" });
     let files = write_package(root, &rival, &package, on_goroutines)?;

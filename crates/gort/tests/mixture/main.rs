@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo test -p gort --test mixture                                    some seconds, as part of all tests
-//! GORT_PERTURB=move cargo test --release -p gort --test mixture -- --seconds 1800
+//! GORT_PERTURB=move cargo test --release -p gort --test mixture -- --seconds 1800 --moves 10000000
 //! ```
 //!
 //! Parties of goroutines, each with an illness of its own, run side by side ([`parties`]), while the number of processors changes. After a fifth of the
-//! time they all stop, and once more at its end: in between neither goroutines, threads, descriptors nor memory may have grown.
+//! time they all stop, and once more at its end, not before there were so many forced moves: in between neither goroutines, threads, descriptors nor memory may have grown.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -25,30 +25,44 @@ use std::time::{Duration, Instant};
 const SLACK_BYTES: usize = 4 << 20;
 
 fn main() -> ExitCode {
-    let seconds = match parse(std::env::args().skip(1)) {
-        Ok(seconds) => seconds,
+    match Length::parse(std::env::args().skip(1)) {
+        Ok(length) => gort::go(move || run(length)).join().unwrap_or(ExitCode::FAILURE),
         Err(problem) => {
-            eprintln!("mixture: {problem} (usage: mixture [--seconds N])");
-            return ExitCode::from(2);
-        }
-    };
-    gort::go(move || run(seconds)).join().unwrap_or(ExitCode::FAILURE)
-}
-
-/// Time to run, of which the first fifth fills caches. What the test runner passes besides (filters, `--nocapture`) has no meaning here.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Duration, String> {
-    let mut seconds = 3.0;
-    while let Some(argument) = arguments.next() {
-        if argument == "--seconds" {
-            let value = arguments.next().ok_or("--seconds: a number is missing")?;
-            seconds = value
-                .parse()
-                .ok()
-                .filter(|seconds| (1.0..=1e6).contains(seconds))
-                .ok_or_else(|| format!("--seconds: {value:?} is no number from 1 to 1000000"))?;
+            eprintln!("mixture: {problem} (usage: mixture [--seconds N] [--moves N])");
+            ExitCode::from(2)
         }
     }
-    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// How long it runs at least.
+#[derive(Clone, Copy)]
+struct Length {
+    time: Duration,
+    forced_moves: u64,
+}
+
+impl Length {
+    /// What a test runner passes besides (filters, `--nocapture`) has no meaning here.
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut length = Self { time: Duration::from_secs(3), forced_moves: 0 };
+        while let Some(argument) = arguments.next() {
+            if !["--seconds", "--moves"].contains(&argument.as_str()) {
+                continue;
+            }
+            let value = arguments.next().unwrap_or_default();
+            let number = value.parse().ok().filter(|number| (1..=1_000_000_000).contains(number));
+            let number = number.ok_or_else(|| format!("{argument}: {value:?} is no number from 1 to 1000000000"))?;
+            match argument.as_str() {
+                "--seconds" => length.time = Duration::from_secs(number),
+                _ => length.forced_moves = number,
+            }
+        }
+        let moves = std::env::var("GORT_PERTURB").is_ok_and(|kinds| kinds.contains("move"));
+        if length.forced_moves > 0 && !moves {
+            return Err("--moves: nobody is moved without GORT_PERTURB=move".into());
+        }
+        Ok(length)
+    }
 }
 
 /// What has to be the same before and after.
@@ -80,12 +94,12 @@ impl Counts {
     }
 }
 
-fn run(all: Duration) -> ExitCode {
-    println!("mixture: {} parties for {} s, {}", PARTIES.len(), all.as_secs_f64(), gort::runtime::mode());
+fn run(Length { time, forced_moves }: Length) -> ExitCode {
+    println!("mixture: {} parties for {} s, {}", PARTIES.len(), time.as_secs(), gort::runtime::mode());
     let rounds: Arc<Vec<AtomicU64>> = Arc::new(PARTIES.iter().map(|_| AtomicU64::new(0)).collect());
-    let mut failed = phase(all / 5, &rounds);
+    let mut failed = phase(time / 5, 0, &rounds);
     let before = Counts::at_rest();
-    failed |= phase(all * 4 / 5, &rounds);
+    failed |= phase(time * 4 / 5, forced_moves, &rounds);
     let after = Counts::at_rest();
 
     for (party, rounds) in PARTIES.iter().zip(rounds.iter()) {
@@ -110,8 +124,8 @@ fn run(all: Duration) -> ExitCode {
     if failed || has_grown { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// All parties side by side for this time. True: one has failed.
-fn phase(time: Duration, rounds: &Arc<Vec<AtomicU64>>) -> bool {
+/// All parties side by side for this time, and until there have been so many moves. True: one has failed.
+fn phase(time: Duration, forced_moves: u64, rounds: &Arc<Vec<AtomicU64>>) -> bool {
     let stop = Arc::new(AtomicBool::new(false));
     let running: Vec<_> = (0..PARTIES.len())
         .map(|index| {
@@ -126,11 +140,12 @@ fn phase(time: Duration, rounds: &Arc<Vec<AtomicU64>>) -> bool {
     let (begun, before) = (Instant::now(), gort::runtime::max_procs());
     for procs in [2, 1, 4, 3].into_iter().cycle() {
         let left = time.saturating_sub(begun.elapsed());
-        if left.is_zero() {
+        let has_failed = running.iter().any(|party| party.is_finished() && !stop.load(SeqCst));
+        if left.is_zero() && (metrics().forced_moves >= forced_moves || has_failed) {
             break;
         }
         gort::runtime::set_max_procs(procs);
-        gort::sleep(left.min(Duration::from_millis(300)));
+        gort::sleep(Duration::from_millis(300).min(left.max(Duration::from_millis(10))));
     }
     stop.store(true, SeqCst);
     let failed = running.into_iter().map(gort::JoinHandle::join).filter(Result::is_err).count() > 0;
