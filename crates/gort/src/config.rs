@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `GORT_MAXPROCS` | 1..=1024 | affinity mask and CPU quota |
 //! | `GORT_MAX_THREADS` | 4..=16384 | by the free memory maps |
+//! | `GORT_THREAD_KEEP_ALIVE` | a time such as `10s` | `10s` |
 //! | `GORT_STACK_SIZE` | 64K..=1G | 256K |
 //! | `GORT_PANIC` | `report`, `abort` | `report` |
 //! | `GORT_DEADLOCK` | `exit`, `report`, `off` | `exit` |
@@ -41,6 +42,8 @@ pub(crate) const THREADS: (u64, u64) = (4, 16_384);
 pub(crate) struct Config {
     pub(crate) max_procs: Option<usize>,
     pub(crate) max_threads: Option<usize>,
+    /// How long idle threads are kept.
+    pub(crate) thread_keep_alive: Option<Duration>,
     /// In bytes; within [`STACK_BYTES`], not yet rounded.
     pub(crate) stack_size: Option<usize>,
     /// Kept apart from the default, because it wins over what the program asks for.
@@ -159,6 +162,7 @@ impl Default for Config {
         Config {
             max_procs: None,
             max_threads: None,
+            thread_keep_alive: None,
             stack_size: None,
             panic: None,
             deadlock: DeadlockPolicy::Exit,
@@ -184,7 +188,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 15] = [
+static KNOWN: [Variable; 16] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -194,6 +198,11 @@ static KNOWN: [Variable; 15] = [
         name: "GORT_MAX_THREADS",
         expected: "4..=16384, or unset to follow the free memory maps",
         apply: |config, text| { config.max_threads = Some(whole(text, THREADS.0, THREADS.1)? as usize); Ok(()) },
+    },
+    Variable {
+        name: "GORT_THREAD_KEEP_ALIVE",
+        expected: "a time such as 10, 10s, 500ms or 5m, above 0 and up to a day",
+        apply: |config, text| { config.thread_keep_alive = Some(time(text)?); Ok(()) },
     },
     Variable {
         name: "GORT_STACK_SIZE",

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask; followed while the program runs, within 30 s, unless a number is given here, by a [`Builder`] or by [`set_max_procs`] |
 //! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384 | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
+//! | `GORT_THREAD_KEEP_ALIVE` | how long a thread without work is kept (`10s`, `500ms`, `5m`); a few more than processors are kept for ever | `10s` |
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |
 //! | `GORT_DEADLOCK` | what happens when all goroutines are asleep for good: `exit`: a report with a dump, and the end with status 2; `report`: only that; `off`: nothing | `exit` |
@@ -26,21 +27,22 @@
 mod stack_use;
 mod watchdog;
 
-use crate::config;
+mod builder;
+
 use crate::g::{Status, registry};
 use crate::sched::retakes::{self, Cause};
-use crate::sched::{self, MAX_MS, MAX_PROCS, SCHED, snapshot, start};
+use crate::sched::{self, SCHED, snapshot, start};
 use crate::sys::clock;
 use crate::sys::identity::Identity;
 use std::fmt;
-use std::io;
 use std::panic::Location;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use crate::sched::left::{Left, LeftGoroutine};
 pub use crate::sched::retakes::RetakeSite;
 pub use crate::sched::stop::ShuttingDown;
+pub use builder::Builder;
 pub use stack_use::{StackUse, stack_use};
 pub use watchdog::{Watchdog, retake_sites};
 
@@ -115,104 +117,6 @@ fn ensure_decided() {
     }
 }
 
-/// Settings for the runtime, before it starts.
-///
-/// # Examples
-/// ```
-/// gort::runtime::Builder::new().max_procs(2).start()?;
-/// assert_eq!(gort::runtime::max_procs(), 2);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-#[must_use = "a builder does nothing until it starts the runtime"]
-pub struct Builder {
-    wishes: start::Wishes,
-}
-
-impl Builder {
-    /// Default settings.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Processors: goroutines that run at the same time, 1 to 1024. Without it the number follows the CPU quota.
-    pub fn max_procs(mut self, procs: usize) -> Self {
-        self.wishes.max_procs = Some(procs);
-        self
-    }
-
-    /// The most threads that may run goroutines, those stuck in system calls included: 4 to 16384.
-    pub fn max_threads(mut self, threads: usize) -> Self {
-        self.wishes.max_threads = Some(threads);
-        self
-    }
-
-    /// Address space of each goroutine's stack in bytes; see [`crate::Builder::stack_size`].
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.wishes.stack_size = Some(bytes);
-        self
-    }
-
-    /// Whether a panic in a goroutine ends the process, where its own builder does not say; `GORT_PANIC` wins.
-    pub fn abort_on_panic(mut self, abort: bool) -> Self {
-        self.wishes.abort_on_panic = Some(abort);
-        self
-    }
-
-    /// How goroutines are tied to threads, as by `GORT_MODE`, which wins over this. Only the first start of a process decides.
-    ///
-    /// # Examples
-    /// ```
-    /// use gort::runtime::{Builder, Mode, bound_because};
-    /// Builder::new().mode(Mode::Bound).start()?;
-    /// assert!(bound_because().is_some());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.wishes.mode = Some(match mode {
-            Mode::Migrating => config::Mode::Migrating,
-            Mode::Bound => config::Mode::Bound,
-        });
-        self
-    }
-
-    /// Goroutines that move between threads, or no program: where they cannot be had the program ends when the runtime starts, with the reason and
-    /// status 2, instead of going on in [`Mode::Bound`].
-    pub fn require_migrating(mut self) -> Self {
-        self.wishes.require_migrating = true;
-        self
-    }
-
-    /// Starts the runtime, the first time or after a [`shutdown`].
-    ///
-    /// # Errors
-    /// `InvalidInput` for a value out of range, `AlreadyExists` if the runtime runs already: it starts by itself when it is first used. One with
-    /// [`ShuttingDown`] inside while it is being shut down.
-    pub fn start(self) -> io::Result<()> {
-        if let Some(procs) = self.wishes.max_procs.filter(|procs| !(1..=MAX_PROCS).contains(procs)) {
-            return Err(invalid(format!("max_procs: {procs} is not between 1 and {MAX_PROCS}")));
-        }
-        if let Some(threads) = self.wishes.max_threads.filter(|threads| !(4..=MAX_MS).contains(threads)) {
-            return Err(invalid(format!("max_threads: {threads} is not between 4 and {MAX_MS}")));
-        }
-        if let Some(bytes) = self.wishes.stack_size.filter(|bytes| !(1..=1 << 30).contains(bytes)) {
-            return Err(invalid(format!("stack_size: {bytes} is not between 1 and {}", 1 << 30)));
-        }
-        watchdog::check(&self.wishes)?;
-        if !start::start_with(self.wishes)? {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the gort runtime runs already: start it before anything else uses it",
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, what)
-}
-
 /// The number of processors.
 #[must_use]
 pub fn max_procs() -> usize {
@@ -243,10 +147,10 @@ pub fn set_max_procs(procs: usize) -> usize {
             break before;
         }
         // Its threads are just leaving.
-        crate::sleep(std::time::Duration::from_micros(50));
+        crate::sleep(Duration::from_micros(50));
     };
     while !sched::resize::is_settled() {
-        crate::sleep(std::time::Duration::from_micros(50));
+        crate::sleep(Duration::from_micros(50));
     }
     before
 }

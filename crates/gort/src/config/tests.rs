@@ -40,6 +40,7 @@ fn every_variable_arrives() {
         ("GORT_MEMBARRIER", "off"),
         ("GORT_RETAKE", "off"),
         ("GORT_TEST_SCALE", "0.5"),
+        ("GORT_THREAD_KEEP_ALIVE", "500ms"),
         ("GORT_TEST_TIMEOUT", "90s"),
     ])
     .unwrap();
@@ -47,6 +48,7 @@ fn every_variable_arrives() {
     let expected = Config {
         max_procs: Some(4),
         max_threads: Some(100),
+        thread_keep_alive: Some(Duration::from_millis(500)),
         stack_size: Some(1 << 20),
         panic: Some(PanicPolicy::Abort),
         deadlock: DeadlockPolicy::Report,

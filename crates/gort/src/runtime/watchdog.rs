@@ -1,6 +1,7 @@
 //! What the monitor says of those that keep threads, as settings and values.
 
-use super::{Builder, RetakeSite, invalid};
+use super::builder::invalid;
+use super::{Builder, RetakeSite};
 use crate::config::WatchdogPolicy;
 use crate::sched::start::Wishes;
 use std::io;

@@ -27,6 +27,7 @@ pub(crate) struct Central {
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
+    pub(super) idle_m_count: usize,
     /// Ms that have residents to run and no P, the first and the last of the line. While there is one, no P is idle.
     claim_first: *const M,
     claim_last: *const M,
@@ -52,6 +53,7 @@ impl Central {
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
+            idle_m_count: 0,
             claim_first: ptr::null(),
             claim_last: ptr::null(),
             vacant_ms: ptr::null(),
@@ -235,6 +237,7 @@ impl Central {
         m.link.set(self.idle_ms);
         m.rest.set(Rest::Idle);
         self.idle_ms = m;
+        self.idle_m_count += 1;
     }
 
     /// Takes an idle M, one that sleeps rather than the one that polls.
@@ -261,6 +264,7 @@ impl Central {
             return false;
         }
         m.rest.set(Rest::Up);
+        self.idle_m_count -= 1;
         if ptr::eq(self.keeper, m) {
             self.keeper = ptr::null();
             self.keeper_ns = crate::timer::NEVER;

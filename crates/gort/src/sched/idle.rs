@@ -17,7 +17,7 @@
 use super::find::{self, POLL_BLOCKED, POLL_NOBODY};
 use super::m::Rest;
 use super::p::P;
-use super::{M, SCHED, bound, fixed};
+use super::{M, SCHED, bound, fixed, spare};
 use crate::alloc::Magazine;
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -49,7 +49,7 @@ pub(super) fn adopt(m: &'static M, p: &'static P) {
 pub(super) enum Rested {
     /// With a P, and perhaps with a goroutine to run.
     With(Option<&'static G>),
-    /// The runtime stops: the thread is to end.
+    /// The thread is to end: the runtime stops, or has threads to spare.
     ToLeave,
 }
 
@@ -236,7 +236,7 @@ fn wake_threads(ready: &mut GList) {
 
 /// Sleeps on the futex. `None`: the M is still among the idle ones.
 fn rest_on_futex(m: &'static M) -> Option<Rested> {
-    let deadline_ns = {
+    let (deadline_ns, leave_ns) = {
         let mut central = SCHED.central.lock();
         let mut next_ns = SCHED.timers.next_ns();
         central.for_idle_ps(|p| next_ns = next_ns.min(p.timers.next_ns()));
@@ -244,13 +244,13 @@ fn rest_on_futex(m: &'static M) -> Option<Rested> {
         if m.rest.get() == Rest::Idle && central.idle_p_count > 0 && next_ns < central.covered_ns() {
             central.keeper = m;
             central.keeper_ns = next_ns;
-            Some(next_ns)
+            (next_ns, NEVER)
         } else {
-            None
+            (NEVER, spare::leave_time(&central, m))
         }
     };
     let settle_ns = settle_time(m);
-    let until_ns = deadline_ns.unwrap_or(NEVER).min(settle_ns);
+    let until_ns = deadline_ns.min(settle_ns).min(leave_ns);
     // Acquire: pairs with the Release in `hand`.
     while m.wake.load(Acquire) == 0 {
         if futex::wait(&m.wake, 0, (until_ns != NEVER).then_some(until_ns)) == futex::WaitResult::TimedOut {
@@ -258,7 +258,7 @@ fn rest_on_futex(m: &'static M) -> Option<Rested> {
         }
     }
     settle(m, settle_ns);
-    withdraw(m)
+    if spare::leaves(m, leave_ns) { Some(Rested::ToLeave) } else { withdraw(m) }
 }
 
 /// An M that has been idle for so long gives the blocks in its magazine back.

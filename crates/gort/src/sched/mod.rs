@@ -38,6 +38,7 @@
 //! | `start` | bringing the runtime up, the first time and again |
 //! | `stop` | shutting it down: the phases, and who waits for whom |
 //! | `leave` | how its threads end |
+//! | `spare` | threads that nobody needs leave |
 //! | `left` | what remains after a shutdown |
 //! | `forked` | what is left in the child of a fork |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
@@ -69,6 +70,7 @@ pub(crate) mod retakes;
 mod run;
 pub(crate) mod section;
 pub(crate) mod snapshot;
+mod spare;
 pub(crate) mod stackless;
 pub(crate) mod start;
 pub(crate) mod stop;
@@ -147,6 +149,8 @@ pub(crate) struct Sched {
     /// What each start may set anew. Relaxed everywhere: written before the phase says that the runtime runs.
     pub(crate) abort_on_panic: AtomicBool,
     pub(crate) max_threads: AtomicUsize,
+    /// Idle threads are kept for so long.
+    pub(crate) thread_keep_ns: AtomicU64,
     pub(crate) stack_class: AtomicU8,
     watchdog: watch::Settings,
     pub(crate) found: watch::Found,
@@ -209,6 +213,7 @@ pub(crate) static SCHED: Sched = Sched {
     coarse_ms: AtomicU64::new(0),
     abort_on_panic: AtomicBool::new(false),
     max_threads: AtomicUsize::new(0),
+    thread_keep_ns: AtomicU64::new(0),
     stack_class: AtomicU8::new(0),
     watchdog: watch::Settings::new(),
     found: watch::Found::new(),

@@ -7,7 +7,7 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, sysmon, threadless, watch};
+use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, spare, sysmon, threadless, watch};
 use crate::config::{Config, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
@@ -25,6 +25,7 @@ use std::time::Duration;
 pub(crate) struct Wishes {
     pub(crate) max_procs: Option<usize>,
     pub(crate) max_threads: Option<usize>,
+    pub(crate) thread_keep_alive: Option<Duration>,
     pub(crate) stack_size: Option<usize>,
     pub(crate) abort_on_panic: Option<bool>,
     pub(crate) mode: Option<Mode>,
@@ -109,6 +110,8 @@ fn set_up(wishes: Wishes) {
     // Relaxed, all of them: the phase publishes them.
     SCHED.stack_class.store(stack_class, Relaxed);
     SCHED.max_threads.store(max_threads, Relaxed);
+    let keep = config.thread_keep_alive.or(wishes.thread_keep_alive).unwrap_or(spare::KEEP);
+    SCHED.thread_keep_ns.store(spare::keep_ns(keep), Relaxed);
     SCHED.abort_on_panic.store(aborts, Relaxed);
     SCHED.watchdog.set(
         config.watchdog.or(wishes.watchdog).unwrap_or_default(),

@@ -99,5 +99,9 @@ fn a_settled_process_makes_no_wake_ups() {
                 this.run(case).exited(0).never_says("gort: ");
             });
         }
+        // Its threads leave in the meantime.
+        s.spawn(move || {
+            this.case("peak").env("GORT_THREAD_KEEP_ALIVE", "300ms").run().exited(0).never_says("gort: ");
+        });
     });
 }

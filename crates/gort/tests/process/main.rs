@@ -24,6 +24,7 @@ mod quota;
 mod retakes;
 mod shutdown;
 mod signals;
+mod spare;
 mod start;
 mod streams;
 mod support;
