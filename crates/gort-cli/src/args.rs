@@ -77,7 +77,7 @@ pub enum Situation {
     Hogs,
     /// Calls that block the thread, unmarked: std::thread::sleep, read(2) on a pipe
     Blocking,
-    /// A C function that blocks: called bare, marked, and through a limit
+    /// A C function that blocks: called bare, marked, and through a class
     Ffi,
     /// A std mutex held across a read, and wanted by fifty others
     Locks,

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 /// work waits, the monitor gives the processor to another thread, and the goroutine queues for one when `f` returns. Where that has happened, the
 /// next section of the same call site gives it away at once. Use it for system calls, C libraries and locks that may take long.
 ///
-/// Without the mark the same happens, but later: within a millisecond or, if nothing of the kind has happened for a while, some 20 if the thread
+/// Without the mark the same happens, but later: within a millisecond or, if nothing of the kind has happened for a while, some 10 if the thread
 /// waits in the kernel; after 10 ms if it computes. And it happens to each goroutine in turn: of a thousand calls that block for 10 ms, with two processors, the last one ends after some 330 ms;
 /// marked, after some 40 ms.
 ///

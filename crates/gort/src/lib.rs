@@ -77,3 +77,8 @@ pub use spawn::{
 pub mod __private {
     pub use crate::testing::{Options, TestOptions, main, pending_timers, pretend_machine, test};
 }
+
+/// The guide's examples, run with the other ones.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/GUIDE.md")]
+pub struct Guide;

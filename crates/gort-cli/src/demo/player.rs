@@ -77,7 +77,10 @@ impl Player<'_> {
             command.arg("--procs").arg(procs.to_string());
         }
         // What the user has set would make both ways alike.
-        command.env("GORT_RETAKE", "on").env("GORT_DEADLOCK", "exit").envs(way.settings.iter().copied());
+        command.env("GORT_RETAKE", "on").env("GORT_DEADLOCK", "exit").env("GORT_WATCHDOG", "log");
+        // Early enough to be heard.
+        let after_ms = (self.duration.as_millis() / 4).clamp(100, 1000);
+        command.env("GORT_WATCHDOG_AFTER", format!("{after_ms}ms")).envs(way.settings.iter().copied());
         // A group of its own: Ctrl-C goes to the parent alone, which ends it.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use gort::BlockingClass;
 use gort::net::{TcpListener, TcpStream};
-use gort::sync::Semaphore;
 
 use super::c;
 use crate::args::Situation;
@@ -20,7 +20,7 @@ const CONTENDERS: usize = 50;
 /// Calls at once in `threads`, how long each takes, and how many the limit lets in.
 const CALLS: usize = 400;
 const CALL: Duration = Duration::from_millis(10);
-const LIMIT: usize = 32;
+static DATABASE: BlockingClass = BlockingClass::new("a database", 32);
 /// Requests at once in the second half of `procs`, and how long the far end takes for each.
 const CLIENTS: usize = 64;
 const FAR: Duration = Duration::from_millis(2);
@@ -102,20 +102,15 @@ fn blocking(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
     Ok(())
 }
 
-/// A function of C, called bare, marked, and through a limit.
+/// A function of C, called bare, marked, and through a class.
 fn ffi(procs: usize, counts: &Counts) {
     let (bare, marked, limited) = (counts.of("calls_bare"), counts.of("calls_marked"), counts.of("calls_limited"));
-    let few = Arc::new(Semaphore::new(procs));
+    let class = Arc::new(gort::blocking_class("a C library", procs));
     for _ in 0..2 * procs {
-        let (bare, marked, limited, few) = (bare.clone(), marked.clone(), limited.clone(), few.clone());
+        let (bare, marked, limited, class) = (bare.clone(), marked.clone(), limited.clone(), class.clone());
         gort::go(move || again_and_again(&bare, || c::ask_the_server(20)));
         gort::go(move || again_and_again(&marked, || gort::blocking(|| c::ask_the_server(20))));
-        gort::go(move || {
-            again_and_again(&limited, || {
-                let _permit = few.acquire(1);
-                gort::blocking(|| c::ask_the_server(20));
-            });
-        });
+        gort::go(move || again_and_again(&limited, || class.run(|| c::ask_the_server(20))));
     }
 }
 
@@ -161,11 +156,7 @@ fn threads(counts: &Counts) {
     let limited = [counts.of("limited_ms"), counts.of("limited_threads")];
     let free = [counts.of("unlimited_ms"), counts.of("unlimited_threads")];
     gort::go(move || {
-        let few = Arc::new(Semaphore::new(LIMIT));
-        round(&limited, move || {
-            let _permit = few.acquire(1);
-            gort::blocking(|| std::thread::sleep(CALL));
-        });
+        round(&limited, || DATABASE.run(|| std::thread::sleep(CALL)));
         round(&free, || gort::blocking(|| std::thread::sleep(CALL)));
     });
 }

@@ -99,7 +99,13 @@ fn fall_asleep(procs: u64) -> Result<()> {
 
 fn retakes() -> BTreeMap<String, u64> {
     let metrics = gort::runtime::metrics();
-    BTreeMap::from([("total".to_owned(), metrics.retakes)])
+    let counts = [
+        ("total", metrics.retakes),
+        ("marked", metrics.retakes_marked),
+        ("in_the_kernel", metrics.retakes_in_kernel),
+        ("on_the_cpu", metrics.retakes_on_cpu),
+    ];
+    counts.into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect()
 }
 
 fn say(line: &Line) -> Result<()> {

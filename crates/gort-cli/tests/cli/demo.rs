@@ -33,17 +33,19 @@ fn check_side(value: &Value, side: &str) {
         assert!(0.0 < of("p50") && of("p50") <= of("p99") && of("p99") <= of("max"), "{side} {times}: {value}");
     }
     assert!(number(value, &format!("/{side}/os_threads_peak")) >= 3.0, "{value}");
-    assert!(number(value, &format!("/{side}/retakes/total")) >= 0.0, "{value}");
+    let retakes = |cause: &str| number(value, &format!("/{side}/retakes/{cause}"));
+    // Read one after the other, while it goes on.
+    assert!(retakes("total") <= retakes("marked") + retakes("in_the_kernel") + retakes("on_the_cpu") + 5.0, "{value}");
 }
 
-/// With retake everybody else goes on. Without it the program stands still, and its parent had to end it if `is_killed`.
-fn check_point(value: &Value) {
+/// With retake, from threads that do `what`, everybody else goes on. Without it the program stands still.
+fn check_point(value: &Value, what: &str) {
     check_side(value, "with");
     check_side(value, "without");
     assert_eq!(value["with"]["stuck"], false, "{value}");
     assert_eq!(value["without"]["stuck"], true, "{value}");
     assert_eq!(value["with"]["status"], 0, "{value}");
-    assert!(number(value, "/with/retakes/total") >= 1.0, "{value}");
+    assert!(number(value, &format!("/with/retakes/{what}")) >= 1.0, "{value}");
     assert_eq!(number(value, "/without/retakes/total"), 0.0, "{value}");
     for what in ["ticks", "echoes"] {
         let (with, without) = (number(value, &format!("/with/{what}")), number(value, &format!("/without/{what}")));
@@ -53,11 +55,18 @@ fn check_point(value: &Value) {
     assert!(late("with") < late("without") / 2.0, "{value}");
 }
 
+/// The watchdog has spoken of it.
+fn has_said(value: &Value, what: &str) -> bool {
+    let words = value["with"]["words"].as_array().unwrap();
+    words.iter().filter_map(Value::as_str).any(|word| word.contains(what))
+}
+
 #[test]
 fn endless_loops_stop_nobody_but_without_retake_everybody() {
     let _turn = alone();
     let hogs = played("hogs", "700ms");
-    check_point(&hogs);
+    check_point(&hogs, "on_the_cpu");
+    assert!(has_said(&hogs, "on the CPU"), "{hogs}");
     assert_eq!(number(&hogs, "/with/work/endless_loops"), 2.0);
     assert!(hogs["without"]["status"].is_null(), "its loops had to be ended by force: {hogs}");
 }
@@ -66,7 +75,8 @@ fn endless_loops_stop_nobody_but_without_retake_everybody() {
 fn calls_that_block_stop_nobody_but_without_retake_everybody() {
     let _turn = alone();
     let blocking = played("blocking", "700ms");
-    check_point(&blocking);
+    check_point(&blocking, "in_the_kernel");
+    assert!(has_said(&blocking, "in the kernel"), "{blocking}");
     for what in ["long_sleeps", "reads", "naps_of_10ms"] {
         assert!(number(&blocking, &format!("/with/work/{what}")) >= 2.0, "{what}: {blocking}");
     }
@@ -76,7 +86,7 @@ fn calls_that_block_stop_nobody_but_without_retake_everybody() {
 fn a_std_mutex_held_across_a_read_stops_nobody_but_without_retake_everybody() {
     let _turn = alone();
     let locks = played("locks", "700ms");
-    check_point(&locks);
+    check_point(&locks, "in_the_kernel");
     assert!(number(&locks, "/with/work/reads_under_the_lock") >= 2.0, "{locks}");
     assert!(number(&locks, "/with/work/turns_of_the_fifty") >= 50.0, "{locks}");
 }

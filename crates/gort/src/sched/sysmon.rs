@@ -16,6 +16,10 @@
 //! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has
 //! been idle for a second: an idle process makes no wake-ups.
 //!
+//! A look shows that an M is in user code, not for how long. So another one follows 20 µs later, and as long as the M stays there more at 0.4 ms and
+//! 1 ms: calls that last about as long as sysmon sleeps would otherwise be new at every look, and none of them would ever be noticed. Once one was
+//! seen to be away for a millisecond while a P was idle, an M that runs dry polls for a second instead of leaving that to the one that is away.
+//!
 //! Never for nobody: a P is taken only if something could run on it.
 
 use super::deadlock::Verdict;
@@ -101,6 +105,7 @@ impl Steady {
     }
 }
 
+#[derive(Default)]
 struct Round {
     /// A P was taken.
     acted: bool,
@@ -112,6 +117,16 @@ struct Round {
     uneven: bool,
     /// A thread may be blocked: the next look tells.
     soon: bool,
+    /// When to look again at those who were seen in user code for the first time.
+    again_ns: u64,
+    /// Somebody was seen like that, and a P is idle or work waits.
+    inside: bool,
+    /// This look was made to see them again.
+    is_second: bool,
+    /// A thread is away, in the kernel or computing, and a P is idle.
+    away: bool,
+    /// One was within the last second.
+    was_away: bool,
 }
 
 /// The thread's body, until the runtime stops. Without this thread the others would hang one by one, so its panic ends the process.
@@ -126,7 +141,7 @@ fn watch() {
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
     let mut idle_since_ns = None;
-    let (mut handoffs_seen, mut wary_until_ns) = (0, 0);
+    let (mut handoffs_seen, mut wary_until_ns, mut away_until_ns, mut is_second) = (0, 0, 0, false);
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
@@ -142,7 +157,7 @@ fn watch() {
             start::add_m();
         }
         let now_ns = clock::now_ns();
-        let round = look(now_ns, &steady, &mut batch, &mut watch);
+        let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut watch);
         watch.look(steady.at(now_ns));
         // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
         let handoffs = SCHED.handoffs.load(Relaxed);
@@ -150,7 +165,13 @@ fn watch() {
             handoffs_seen = handoffs;
             wary_until_ns = now_ns + WARY_NS;
         }
-        let is_busy = round.uneven || round.hogs || round.backlog && now_ns < wary_until_ns;
+        if round.away {
+            away_until_ns = now_ns + WARY_NS;
+        }
+        let is_busy = round.uneven
+            || round.hogs
+            || round.backlog && now_ns < wary_until_ns
+            || round.inside && now_ns < away_until_ns;
         if round.acted || was_woken {
             quiet = 0;
             delay_ns = SHORTEST_NS;
@@ -196,7 +217,8 @@ fn watch() {
             idle_since_ns = None;
             quota.look(now_ns);
         }
-        let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns };
+        let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns.min(round.again_ns.saturating_sub(now_ns)) };
+        is_second = wait_ns < delay_ns;
         // What is being shut down is looked at more often, with a breath in between.
         let mut until_ns = (now_ns + wait_ns).min(next_ns.max(now_ns + SHORTEST_NS));
         if is_all_idle {
@@ -242,8 +264,13 @@ fn sleep_until_woken(until_ns: u64) -> bool {
     SCHED.sysmon_word.load(Acquire) != 0
 }
 
-fn look(now_ns: u64, steady: &Steady, batch: &mut Batch, watch: &mut Watch) -> Round {
-    let mut round = Round { acted: false, hogs: false, backlog: false, uneven: false, soon: false };
+impl Round {
+    fn new(is_second: bool, was_away: bool) -> Self {
+        Self { again_ns: NEVER, is_second, was_away, ..Self::default() }
+    }
+}
+
+fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, watch: &mut Watch) -> Round {
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -265,7 +292,7 @@ fn look(now_ns: u64, steady: &Steady, batch: &mut Batch, watch: &mut Watch) -> R
     poll_if_nobody_does(now_ns, batch, &round, &mut overdue);
     super::park::ready_late(&mut overdue);
     // Relaxed: a hint, set anew each round.
-    SCHED.hogged.store(round.hogs, Relaxed);
+    SCHED.hogged.store(round.hogs || round.was_away, Relaxed);
     if round.hogs && SCHED.polling.load(Relaxed) == POLL_NOBODY && SCHED.spinning.idle() > 0 {
         // It will find nothing else to do and poll.
         idle::wake_for_work();
@@ -315,6 +342,11 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
             // from the network and is done before the next poll is better off without a second thread.
             idle::wake_for_work();
         }
+        if Stay::in_user_code(seq) && (work() || SCHED.spinning.idle() > 0) {
+            // Without a second look, calls that last about as long as sysmon sleeps would be new each time.
+            round.inside = true;
+            round.soon |= !round.is_second;
+        }
         return;
     }
     if !Stay::in_user_code(seq) {
@@ -328,7 +360,11 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
         p.seen_cpu_ns.set(thread::cpu_ns(tid).unwrap_or(0).max(1));
         p.seen_still_ns.set(p.seen_cpu_ns.get());
         // If it has not moved by then, the thread may be blocked.
-        round.soon = true;
+        round.soon |= held_ns >= UNMARKED_NS;
+    }
+    if held_ns < HOG_NS {
+        let least_ns = if held_ns < UNMARKED_NS { UNMARKED_NS } else { HOG_NS };
+        round.again_ns = round.again_ns.min(now_ns + least_ns - held_ns);
     }
     if held_ns >= HOG_NS {
         round.hogs = true;
@@ -341,6 +377,12 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     }
     let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
+    round.inside |= work || idle_ps > 0;
+    // Once for each stay: the look can cost a descriptor.
+    if idle_ps > 0 && (HOG_NS..2 * HOG_NS).contains(&held_ns) {
+        let used_ns = thread::cpu_ns(tid).map_or(0, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()));
+        round.away |= used_ns >= HOG_NS / 2 || !thread::is_runnable(tid).unwrap_or(true);
+    }
     if work && idle_ps > 0 {
         round.uneven = true;
         idle::wake_for_work();

@@ -127,6 +127,19 @@ impl Case {
         self
     }
 
+    /// The child does this between fork and exec.
+    ///
+    /// # Safety
+    /// Only what is async-signal-safe.
+    pub(crate) unsafe fn before_exec(
+        mut self,
+        prepare: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        // SAFETY: as the caller says.
+        unsafe { self.command.pre_exec(prepare) };
+        self
+    }
+
     pub(crate) fn stderr(mut self, to: Stdio) -> Self {
         self.command.stderr(to);
         self

@@ -2,6 +2,7 @@
 //! and what it says. The names in capitals (LF-01, SC-09, …) are acceptance cases.
 
 mod bound;
+mod causes;
 mod chan;
 mod child;
 #[path = "../common/mod.rs"]
@@ -15,8 +16,10 @@ mod host;
 mod idle;
 mod libraries;
 mod many;
+mod meanwhile;
 mod memory;
 mod modes;
+mod noticed;
 mod overflow;
 mod panics;
 mod quit;
