@@ -6,7 +6,6 @@
 //! Valgrind also has to be told which memory is a stack, or it takes a switch for a frame of megabytes.
 
 use std::arch::asm;
-use std::ffi::CStr;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 const RUNNING_ON_VALGRIND: usize = 0x1001;
@@ -53,28 +52,53 @@ pub(crate) fn announce_stack(low: usize, high: usize) {
     }
 }
 
+/// The address of a function, 0 if no object of the program has it: a weak reference. (`dlsym` does not see what an executable keeps to itself, as
+/// it does with the sanitizers that are linked into it.)
+macro_rules! address_if_linked {
+    ($name:literal) => {{
+        let address: usize;
+        // SAFETY: reads the reference, which the linker or the loader has filled in.
+        unsafe {
+            asm!(
+                concat!(".weak ", $name),
+                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                out(reg) address,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        address
+    }};
+}
+
 /// The tool that is in the way of goroutines with thread blocks of their own, if there is one.
 pub(crate) fn present() -> Option<&'static str> {
-    const SANITIZERS: [(&CStr, &str); 4] = [
-        (c"__asan_init", "the program is built with AddressSanitizer"),
-        (c"__tsan_init", "the program is built with ThreadSanitizer"),
-        (c"__msan_init", "the program is built with MemorySanitizer"),
-        (c"__hwasan_init", "the program is built with HWAddressSanitizer"),
-    ];
     if has_valgrind() {
         return Some("the program runs under valgrind");
     }
-    // SAFETY: looks a name up.
-    let has = |name: &CStr| !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null();
-    SANITIZERS.into_iter().find(|(name, _)| has(name)).map(|(_, what)| what)
+    [
+        (address_if_linked!("__asan_init"), "the program is built with AddressSanitizer"),
+        (address_if_linked!("__tsan_init"), "the program is built with ThreadSanitizer"),
+        (address_if_linked!("__msan_init"), "the program is built with MemorySanitizer"),
+        (address_if_linked!("__hwasan_init"), "the program is built with HWAddressSanitizer"),
+    ]
+    .into_iter()
+    .find_map(|(address, what)| (address != 0).then_some(what))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::arch::asm;
+
     #[test]
     fn without_valgrind_nobody_answers() {
         // The tests themselves do not run under it.
         assert!(!super::has_valgrind());
         super::announce_stack(4096, 8192);
+    }
+
+    #[test]
+    fn a_weak_reference_finds_what_is_there_and_nothing_else() {
+        assert_eq!(address_if_linked!("malloc"), libc::malloc as *const () as usize);
+        assert_eq!(address_if_linked!("a_function_that_nobody_has_written"), 0);
     }
 }
