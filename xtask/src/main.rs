@@ -1,5 +1,6 @@
 //! Tasks of this repository that are no tests of its own. `cargo xtask` lists them.
 
+mod asan;
 mod libcs;
 mod rival_tests;
 
@@ -12,6 +13,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
+  asan [test…]                         gort's tests under AddressSanitizer: it and net, unless other test programs are named
   libcs [--moves N] [suite…]           thread identity with other versions of glibc, from Debian's packages (trixie and sid unless
                                        some are named), a million forced moves each unless told otherwise
   rival-tests [--goroutines] [file…]   crossbeam-channel's own tests against gort::chan (docs/RIVAL-TESTS.md);
@@ -20,6 +22,7 @@ usage: cargo xtask <task>
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
+        Some((task, rest)) if task == "asan" => asan::run(rest),
         Some((task, rest)) if task == "libcs" => libcs::run(rest),
         Some((task, rest)) if task == "rival-tests" => rival_tests::run(rest),
         _ => Err(USAGE.into()),

@@ -4,6 +4,7 @@ use crate::g::G;
 use crate::sched::{self, M};
 use crate::spawn::{me, report};
 use crate::stack::host::{call_as, call_on};
+use crate::sys::asan;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
@@ -75,7 +76,9 @@ where
                 identity.allow_exit(below, exit);
                 identity.lend_malloc(below, here);
             }
-            None => m.as_itself(|| call_on(m.free_stack(), Call::<F, T>::run, argument)),
+            None => m.as_itself(|| {
+                asan::calling(asan::home, || call_on(m.free_stack(), Call::<F, T>::run_at_home, argument));
+            }),
         }
     }
     call.finish()
@@ -110,6 +113,15 @@ impl<F: FnOnce() -> T, T> Call<F, T> {
     /// The closure, if nobody has run it.
     pub(crate) fn take_back(self) -> Option<F> {
         self.f
+    }
+
+    /// [`Call::run`] by a goroutine of the thread's, which has come to the thread's stack for it.
+    ///
+    /// # Safety
+    /// As for that.
+    unsafe extern "C" fn run_at_home(call: *mut ()) {
+        // SAFETY: as above.
+        asan::on_other_stack(|| unsafe { Self::run(call) });
     }
 
     /// Runs as the thread. A function of its own, reached only through a pointer: no address of a thread-local that the compiler knows on

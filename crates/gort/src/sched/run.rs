@@ -26,6 +26,7 @@ use crate::g::{G, Status};
 use crate::stack::slab::{self, Stack};
 use crate::stack::switch::{prefetch, prepare, switch};
 use crate::stack::{control, depth};
+use crate::sys::asan;
 use crate::sys::identity::{set_thread_pointer, thread_pointer};
 use std::cell::Cell;
 use std::ptr;
@@ -165,8 +166,12 @@ fn execute<const IS_BOUND: bool>(m: &'static M, p: &'static P, g: &'static G) {
     p.counters.runs.add(1);
     look_ahead(p);
     m.stay.leave();
+    let frames = (IS_BOUND && asan::is_linked()).then(|| asan::leave(slab::bounds_around(g.rsp.get())));
     // SAFETY: `g` was taken from a queue, so its context was saved (or prepared) and is used once; its stack is mapped while it lives.
     unsafe { switch(m.rsp.as_ptr(), g.rsp.get()) };
+    if IS_BOUND && frames.is_some() {
+        asan::arrive(frames);
+    }
     if IS_BOUND && let Some(left) = m.left.get() {
         // SAFETY: it has left its stack, and waits for `settle`.
         unsafe { words::go(left) };
@@ -243,14 +248,21 @@ fn go_on<const IS_BOUND: bool>(m: &'static M, g: &'static G) {
 /// Called by `g` itself, inside the runtime on `m`. Nothing that another goroutine needs may be held.
 #[inline(always)]
 pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
-    if let Some(words) = &fixed().malloc_words {
+    let mut frames = None;
+    match &fixed().malloc_words {
         // SAFETY: both blocks are ours while `g` runs on `m`.
-        unsafe { words.copy(g.tp.get(), m.tp.get()) };
+        Some(words) => unsafe { words.copy(g.tp.get(), m.tp.get()) },
+        None if !asan::is_linked() => {}
+        None if matches!(action, Action::End) => asan::leave_for_good(asan::home()),
+        None => frames = Some(asan::leave(asan::home())),
     }
     m.left.set(Some(g));
     m.action.set(action);
     // SAFETY: the M's context was saved by `execute` on this thread.
     unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
+    if frames.is_some() {
+        asan::arrive_from_home(frames);
+    }
 }
 
 /// Gives `g` a used stack of its P and a fresh context on it; false if there is none at hand.
@@ -304,6 +316,9 @@ pub(super) unsafe fn install(g: &'static G, stack: Stack) {
         g.put(MEASURED, true);
         depth::begin(stack);
     }
+    if asan::is_linked() {
+        asan::forget(slab::bounds_around(stack.frames_top()));
+    }
     stack.footer().set_goroutine(ptr::from_ref(g).cast());
     g.set_stack_class(stack.class());
     g.tp.set(stack.tp());
@@ -315,6 +330,9 @@ pub(super) unsafe fn install(g: &'static G, stack: Stack) {
 extern "C" fn goroutine_main(address: usize) -> ! {
     // SAFETY: `install` passed the record's address.
     let g = unsafe { G::from_address(address) };
+    if asan::is_linked() {
+        asan::arrive_from_home(None);
+    }
     set_current(Some(g));
     // SAFETY: nothing has parked yet.
     let entry = unsafe { g.entry() };

@@ -5,6 +5,7 @@ use crate::sched::{self, start};
 use crate::spawn::me;
 use crate::stack::host::call_on;
 use crate::stack::slab::{self, Stack};
+use crate::sys::asan;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::thread;
@@ -40,7 +41,8 @@ where
     let mut call = Call { f: Some(f), outcome: None };
     // SAFETY: the stack is ours until `lent` is dropped, which is after the call has returned; the goroutine takes it along if it parks. `run`
     // catches every panic.
-    unsafe { call_on(lent.0.frames_top(), Call::<F, R>::run, (&raw mut call).cast()) };
+    let on_it = || unsafe { call_on(lent.0.frames_top(), Call::<F, R>::run, (&raw mut call).cast()) };
+    asan::calling(|| slab::bounds_around(lent.0.frames_top()), on_it);
     drop(lent);
     match call.outcome {
         Some(Ok(value)) => value,
@@ -60,9 +62,11 @@ impl<F: FnOnce() -> R, R> Call<F, R> {
     unsafe extern "C" fn run(call: *mut ()) {
         // SAFETY: as above.
         let call = unsafe { &mut *call.cast::<Self>() };
-        if let Some(f) = call.f.take() {
-            call.outcome = Some(catch_unwind(AssertUnwindSafe(f)));
-        }
+        asan::on_other_stack(|| {
+            if let Some(f) = call.f.take() {
+                call.outcome = Some(catch_unwind(AssertUnwindSafe(f)));
+            }
+        });
     }
 }
 
@@ -83,6 +87,9 @@ impl Lent {
         };
         stack.footer().set_goroutine(me().map_or(ptr::null(), |g| ptr::from_ref(g).cast()));
         stack.footer().set_lent(true);
+        if asan::is_linked() {
+            asan::forget(slab::bounds_around(stack.frames_top()));
+        }
         Self(stack)
     }
 }

@@ -25,6 +25,7 @@ use super::layout::{self, CLASSES, Layout, SlotFooter, footer, guard_bytes, slot
 use super::refused::Refused;
 use super::scavenge;
 use crate::prim::lock::Lock;
+use crate::sys::asan;
 use crate::sys::identity::Identity;
 use crate::sys::stackmem::{self, Guards};
 use crate::sys::tools;
@@ -370,6 +371,14 @@ pub(crate) fn give_back(stacks: &[Stack]) {
             state.warm.push(stack.footer());
         }
     }
+}
+
+/// Where frames may lie on the slot that holds the address of one, for AddressSanitizer.
+pub(crate) fn bounds_around(frame: usize) -> asan::Bounds {
+    let Some(place) = find(frame) else { return asan::Bounds { low: 0, bytes: 0 } };
+    let low = (frame & !(place.size - 1)) + guard_bytes(place.size);
+    let top = ptr::from_ref(place.footer) as usize;
+    asan::Bounds { low, bytes: top - low }
 }
 
 /// Used slots of this class that have not been let go.

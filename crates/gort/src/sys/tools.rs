@@ -59,7 +59,7 @@ macro_rules! address_if_linked {
         let address: usize;
         // SAFETY: reads the reference, which the linker or the loader has filled in.
         unsafe {
-            asm!(
+            std::arch::asm!(
                 concat!(".weak ", $name),
                 concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
                 out(reg) address,
@@ -69,6 +69,8 @@ macro_rules! address_if_linked {
         address
     }};
 }
+
+pub(crate) use address_if_linked;
 
 /// The tool that is in the way of goroutines with thread blocks of their own, if there is one.
 pub(crate) fn present() -> Option<&'static str> {
@@ -87,8 +89,6 @@ pub(crate) fn present() -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::arch::asm;
-
     #[test]
     fn without_valgrind_nobody_answers() {
         // The tests themselves do not run under it.

@@ -1,0 +1,35 @@
+//! Runs the tests under AddressSanitizer, in bound mode, which such a program falls back to by itself.
+//!
+//! The sanitizer is a feature of nightly compilers; the stable one has it too and takes the option when it is told to be one.
+
+use crate::{Result, root, target};
+use std::process::Command;
+
+/// Tests that cannot hold in such a program, and why.
+const SKIPPED: [(&str, &str); 2] = [
+    ("timers_that_lose_leave_nothing_behind", "counts resident memory, of which the sanitizer keeps what was freed"),
+    ("the_use_of_stacks_is_told_by_the_place_that_starts_them", "frames are several times as large"),
+];
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["test", "--locked", "-p", "gort", "--target", "x86_64-unknown-linux-gnu", "--target-dir"]);
+    command.arg(target()?.join("asan")).current_dir(root()?);
+    match arguments {
+        [] => command.args(["--test", "it", "--test", "net"]),
+        some => command.args(some.iter().flat_map(|test| ["--test", test])),
+    };
+    command.arg("--");
+    for (test, reason) in SKIPPED {
+        println!("not run: {test}: {reason}");
+        command.args(["--skip", test]);
+    }
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env("RUST_BACKTRACE", "0");
+    // Locals lie on the stack: some tests ask where they are. What ends with the process is no leak.
+    command.env("ASAN_OPTIONS", "detect_stack_use_after_return=0:detect_leaks=0");
+    command.env("GORT_TEST_SCALE", "20").env("GORT_TEST_TIMEOUT", "300s");
+    match command.status()?.success() {
+        true => Ok(()),
+        false => Err("asan: FAILED".into()),
+    }
+}
