@@ -29,4 +29,5 @@ mod streams;
 mod support;
 mod thread_exits;
 mod threads;
+mod waits;
 mod watchdog;
