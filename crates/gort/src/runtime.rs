@@ -42,9 +42,10 @@ use std::time::{Duration, Instant};
 pub use crate::sched::left::{Left, LeftGoroutine};
 pub use crate::sched::retakes::RetakeSite;
 pub use crate::sched::stop::ShuttingDown;
+pub use crate::sched::watch::deadlocks::{Deadlock, Sleeper};
 pub use builder::Builder;
 pub use stack_use::{StackUse, stack_use};
-pub use watchdog::{Watchdog, retake_sites};
+pub use watchdog::{Watchdog, deadlocks, retake_sites};
 
 /// How goroutines are tied to threads. Decided when the runtime starts, for the life of the process.
 ///
@@ -202,6 +203,10 @@ pub struct Metrics {
     pub retakes_on_cpu: u64,
     /// Goroutines that the [`Watchdog`] has found without a processor for longer than its time, the reported and the others.
     pub stuck: u64,
+    /// Locks of [`sync`](crate::sync) that the watchdog has found held across a long wait while others wanted them, by place.
+    pub coarse_locks: u64,
+    /// Circles of goroutines that wait for one another which the watchdog has found; [`deadlocks`] looks at once.
+    pub deadlocks: u64,
     /// Polls of the network.
     pub polls: u64,
     /// Goroutines that polls made ready.
@@ -249,6 +254,8 @@ pub fn metrics() -> Metrics {
         retakes_in_kernel: retakes::counted(Cause::InKernel),
         retakes_on_cpu: retakes::counted(Cause::OnCpu),
         stuck: SCHED.found.stuck.load(Relaxed),
+        coarse_locks: SCHED.found.coarse_locks.load(Relaxed),
+        deadlocks: SCHED.found.deadlocks.load(Relaxed),
         polls: SCHED.sysmon_polls.load(Relaxed),
         created: SCHED.created_outside.load(Relaxed),
         malloc_shared: identity.is_none_or(Identity::has_malloc_words),

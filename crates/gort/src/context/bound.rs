@@ -4,6 +4,7 @@
 //! timer kicks it at the moment, the context's deadline included; whoever cancels the context kicks it, too.
 
 use super::{Context, Ended, Ending};
+use crate::g::record::WATCHED;
 use crate::g::{G, WaitReason};
 use crate::sched;
 use crate::sys::clock;
@@ -94,7 +95,9 @@ fn park_watched(
     object: usize,
     site: &'static Location<'static>,
 ) {
+    me.put(WATCHED, true);
     ending.while_watched(me, Target::goroutine(me), || park_until(until_ns, me, reason, object, site));
+    me.put(WATCHED, false);
 }
 
 impl Context {

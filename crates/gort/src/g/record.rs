@@ -80,6 +80,9 @@ pub(crate) const BOUND: u8 = 32;
 /// What it uses of its stack is measured (`stack::depth`).
 pub(crate) const MEASURED: u8 = 64;
 
+/// It waits in a context that may end: see [`G::waits_for_ever`].
+pub(crate) const WATCHED: u8 = 128;
+
 /// Runs a goroutine's closure, keeps the result, and returns what is to be called after the thread-local destructors.
 pub(crate) type Entry = unsafe fn(&'static G) -> Finish;
 
@@ -275,6 +278,16 @@ impl G {
     pub(crate) fn wait(&self) -> (WaitReason, u64) {
         let wait = self.wait.load(Relaxed);
         (WaitReason::from_raw((wait >> 56) as u8), wait & ((1 << 56) - 1))
+    }
+
+    /// Tells one wait from another, as far as others can see.
+    pub(crate) fn wait_word(&self) -> u64 {
+        self.wait.load(Relaxed)
+    }
+
+    /// Neither the clock nor a context ends the goroutine's wait; as seen while it waits for a lock, a channel or another goroutine.
+    pub(crate) fn waits_for_ever(&self) -> bool {
+        self.timer.until() == 0 && !self.has(WATCHED)
     }
 
     /// What the goroutine waits on, as a number for people to compare (a descriptor, a goroutine id, an address).

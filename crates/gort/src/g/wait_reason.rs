@@ -99,6 +99,12 @@ impl WaitReason {
         Self::ALL.get(usize::from(raw)).copied().unwrap_or(Self::None)
     }
 
+    /// It is something that other goroutines do, or let go of, and of which it can be known who could.
+    pub(crate) fn is_for_others(self) -> bool {
+        use WaitReason::{Join, Mutex, RwLockRead, RwLockWrite, Scope};
+        matches!(self, Join | Scope | Mutex | RwLockRead | RwLockWrite)
+    }
+
     /// The words a dump prints.
     pub(crate) fn words(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! What the monitor says of those that keep threads, as settings and values.
 
 use super::builder::invalid;
-use super::{Builder, RetakeSite};
+use super::{Builder, Deadlock, RetakeSite};
 use crate::config::WatchdogPolicy;
 use crate::sched::start::Wishes;
 use std::io;
@@ -86,4 +86,37 @@ impl Builder {
 #[must_use]
 pub fn retake_sites() -> Vec<RetakeSite> {
     RetakeSite::all()
+}
+
+/// Goroutines that wait for one another for ever, those that have done so for `age` at least.
+///
+/// What others wait for is known for a [`Mutex`](crate::sync::Mutex) and the writer of a [`RwLock`](crate::sync::RwLock), for the end of a goroutine
+/// ([`JoinHandle::join`](crate::JoinHandle::join)) and of a [`scope`](crate::scope). Waits with a limit or a context end by themselves and are no part of a
+/// deadlock. What is found is certain, unless it says otherwise; what is not found may be one all the same. Of waits younger than some milliseconds
+/// a lock that just changes hands may be told wrongly.
+///
+/// The watchdog looks by itself, and reports each circle once, unless it is [off](Watchdog::Off). Walks all goroutines; never parks. Starts nothing.
+///
+/// # Examples
+/// ```
+/// use gort::runtime::deadlocks;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// let mutex = Arc::new(gort::sync::Mutex::new(0));
+/// let theirs = mutex.clone();
+/// let twice = gort::go(move || {
+///     let _held = theirs.lock();
+///     let _again = theirs.lock();
+/// });
+/// while deadlocks(Duration::from_millis(1)).is_empty() {
+///     gort::yield_now();
+/// }
+/// let found = deadlocks(Duration::from_millis(1));
+/// assert_eq!(found[0].goroutines()[0].id(), twice.goroutine().id());
+/// println!("{}", found[0]);
+/// ```
+#[must_use]
+pub fn deadlocks(age: Duration) -> Vec<Deadlock> {
+    Deadlock::all(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
 }

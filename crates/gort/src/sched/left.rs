@@ -114,7 +114,7 @@ pub struct LeftGoroutine {
 }
 
 impl LeftGoroutine {
-    fn of(g: &'static G, now_ms: u64) -> Option<Self> {
+    pub(super) fn of(g: &'static G, now_ms: u64) -> Option<Self> {
         let state = dump::state_of(g, now_ms)?;
         let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
         let wait_site = if g.status() == Status::Waiting { g.call_site() } else { None };

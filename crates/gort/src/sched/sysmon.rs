@@ -98,11 +98,6 @@ impl Steady {
     fn has_waited(&mut self, until_ns: u64) {
         self.lost_ns += clock::now_ns().saturating_sub(until_ns.saturating_add(LATE_NS));
     }
-
-    /// The time of the usual clock.
-    fn usual(&self, at_ns: u64) -> u64 {
-        at_ns.saturating_add(self.lost_ns)
-    }
 }
 
 #[derive(Default)]
@@ -158,7 +153,7 @@ fn watch() {
         }
         let now_ns = clock::now_ns();
         let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut watch);
-        watch.look(steady.at(now_ns));
+        watch.look(steady.at(now_ns), steady.lost_ns);
         // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
         let handoffs = SCHED.handoffs.load(Relaxed);
         if handoffs != handoffs_seen {
@@ -197,7 +192,7 @@ fn watch() {
                     true => deadlock.look(since_ns, now_ns),
                     false => Verdict::Fine,
                 };
-                let latest_ns = latest_ns.min(steady.usual(watch.next_ns()).max(now_ns + SHORTEST_NS));
+                let latest_ns = latest_ns.min(watch.next_ns(steady.lost_ns).max(now_ns + SHORTEST_NS));
                 let until_ns = match verdict {
                     Verdict::Fine => Some(latest_ns),
                     Verdict::Again => None,

@@ -98,6 +98,17 @@ impl ScopeData {
     }
 }
 
+/// The goroutine that waits at this moment for the scope to end.
+///
+/// # Safety
+/// `scope` is the address of a scope one of whose children has not ended.
+pub(crate) unsafe fn who_waits(scope: usize) -> Option<&'static G> {
+    // SAFETY: the scope's frame stays until that child has ended.
+    let data = unsafe { &*(scope as *const ScopeData) };
+    // Relaxed: a picture.
+    (data.running.load(Relaxed) & WAITING != 0).then_some(data.parent)
+}
+
 /// A child panicked and nobody joined it.
 ///
 /// # Safety

@@ -2,46 +2,49 @@
 //! and blocking classes are made of.
 
 use crate::context::Bound;
-use crate::g::{GList, WaitList, WaitReason};
+use crate::g::{GList, Holder, WaitList, WaitReason};
 use crate::prim::lock::Lock;
 use crate::sched;
 use crate::sys::clock;
 use crate::wait::Caller;
 use gort_lockfree::gate;
 use gort_lockfree::permits::Want;
-use std::ptr;
 
 /// See the module.
-pub(crate) struct Gate(gate::Gate<Lock<WaitList>>);
+pub(crate) struct Gate {
+    gate: gate::Gate<Lock<WaitList>>,
+    /// Whoever takes the permits of a lock writes itself down.
+    pub(crate) holder: Holder,
+}
 
 impl Gate {
     pub(crate) const fn new(permits: u32) -> Self {
-        Self(gate::Gate::new(permits, Lock::new(WaitList::new())))
+        Self { gate: gate::Gate::new(permits, Lock::new(WaitList::new())), holder: Holder::new() }
     }
 
     /// Takes all if nobody has or wants anything.
     #[inline(always)]
     pub(crate) fn take_idle(&self, all: u32) -> bool {
-        self.0.word().take_idle(all)
+        self.gate.word().take_idle(all)
     }
 
     /// Takes what is wanted if it is free, and nobody waits for whom the caller is not allowed to pass.
     #[inline]
     pub(crate) fn take(&self, want: Want) -> bool {
-        self.0.word().take(want)
+        self.gate.word().take(want)
     }
 
     /// How many permits are free.
     pub(crate) fn free(&self) -> u32 {
-        self.0.word().free()
+        self.gate.word().free()
     }
 
     /// Waits for permits. False: they did not come in time.
     #[cold]
     pub(crate) fn wait(&self, want: Want, bound: Bound<'_>, reason: WaitReason, caller: Caller) -> bool {
         let mut ready = GList::new();
-        let waiting = caller.until(bound, reason, ptr::from_ref(self) as usize);
-        let is_taken = self.0.wait(want, &waiting, &mut ready, clock::now_ns);
+        let waiting = caller.until(bound, reason, self.holder.address());
+        let is_taken = self.gate.wait(want, &waiting, &mut ready, clock::now_ns);
         sched::ready_list(&mut ready);
         is_taken
     }
@@ -49,7 +52,7 @@ impl Gate {
     /// Gives permits back.
     #[inline(always)]
     pub(crate) fn give(&self, count: u32) {
-        if !self.0.word().give(count) {
+        if !self.gate.word().give(count) {
             self.give_slow(count);
         }
     }
@@ -57,13 +60,13 @@ impl Gate {
     #[cold]
     fn give_slow(&self, count: u32) {
         let mut ready = GList::new();
-        self.0.give(count, &mut ready, clock::now_ns);
+        self.gate.give(count, &mut ready, clock::now_ns);
         sched::ready_list(&mut ready);
     }
 }
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        self.gate.fmt(f)
     }
 }

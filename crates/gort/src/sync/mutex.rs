@@ -14,6 +14,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::{LockResult, TryLockError, TryLockResult};
 use std::time::{Duration, Instant};
 
@@ -129,6 +130,7 @@ impl<T: ?Sized> Mutex<T> {
     /// drop(guard);
     /// assert!(mutex.try_lock().is_ok());
     /// ```
+    #[track_caller]
     #[inline]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         if self.gate.take_idle(ALL) || self.gate.take(Want::All(ALL)) {
@@ -209,14 +211,21 @@ impl<T: ?Sized> Mutex<T> {
 
     fn lock_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<MutexGuard<'_, T>> {
         if self.gate.wait(Want::All(ALL), bound, WaitReason::Mutex, caller) {
-            Ok(self.locked()?)
+            Ok(self.locked_at(caller.site)?)
         } else {
             Err(TryLockError::WouldBlock)
         }
     }
 
+    #[track_caller]
     #[inline(always)]
     fn locked(&self) -> LockResult<MutexGuard<'_, T>> {
+        self.locked_at(Location::caller())
+    }
+
+    #[inline(always)]
+    fn locked_at(&self, site: &'static Location<'static>) -> LockResult<MutexGuard<'_, T>> {
+        self.gate.holder.note(site);
         self.poison.check(MutexGuard { mutex: self, before: self.poison.begin(), not_send: PhantomData })
     }
 
@@ -225,7 +234,7 @@ impl<T: ?Sized> Mutex<T> {
         if !self.gate.take_idle(ALL) {
             self.gate.wait(Want::All(ALL), Bound::NONE, WaitReason::Mutex, caller);
         }
-        self.locked()
+        self.locked_at(caller.site)
     }
 
     /// True if a goroutine or thread has panicked while it held the mutex. May change at any time while others use it.

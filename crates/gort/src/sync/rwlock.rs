@@ -20,6 +20,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 use std::time::{Duration, Instant};
 
@@ -141,6 +142,7 @@ impl<T: ?Sized> RwLock<T> {
     /// let _reading = lock.read().unwrap();
     /// assert!(lock.try_read().is_ok() && lock.try_write().is_err());
     /// ```
+    #[track_caller]
     #[inline]
     pub fn try_read(&self) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if self.gate.take(READER) {
@@ -241,6 +243,7 @@ impl<T: ?Sized> RwLock<T> {
     /// let _writing = lock.try_write().unwrap();
     /// assert!(lock.try_read().is_err() && lock.try_write().is_err());
     /// ```
+    #[track_caller]
     #[inline]
     pub fn try_write(&self) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if self.gate.take(WRITER) {
@@ -310,6 +313,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
+    #[track_caller]
     fn read_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<RwLockReadGuard<'_, T>> {
         if self.gate.wait(READER, bound, WaitReason::RwLockRead, caller) {
             Ok(self.reading()?)
@@ -318,6 +322,7 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
+    #[track_caller]
     fn write_within(&self, bound: Bound<'_>, caller: Caller) -> TryLockResult<RwLockWriteGuard<'_, T>> {
         if self.gate.wait(WRITER, bound, WaitReason::RwLockWrite, caller) {
             Ok(self.writing()?)
@@ -326,13 +331,17 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
+    #[track_caller]
     #[inline(always)]
     fn reading(&self) -> LockResult<RwLockReadGuard<'_, T>> {
+        self.gate.holder.note_reader(Location::caller());
         self.poison.check(RwLockReadGuard { lock: self, not_send: PhantomData })
     }
 
+    #[track_caller]
     #[inline(always)]
     fn writing(&self) -> LockResult<RwLockWriteGuard<'_, T>> {
+        self.gate.holder.note(Location::caller());
         self.poison.check(RwLockWriteGuard { lock: self, before: self.poison.begin(), not_send: PhantomData })
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod identity;
 pub(crate) mod limits;
+pub(crate) mod peek;
 pub(crate) mod poller;
 pub(crate) mod raw;
 pub(crate) mod signal;

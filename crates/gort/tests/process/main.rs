@@ -33,4 +33,5 @@ mod streams;
 mod support;
 mod thread_exits;
 mod threads;
+mod waits;
 mod watchdog;

@@ -102,7 +102,7 @@ fn each_site_is_reported_once() {
         wait_for_parent();
     });
     let ended = reported(this.case("").env("GORT_MAXPROCS", "1"), "std's or C's (futex)");
-    ended.exited(0).says_once("in the kernel: read").says_once("(once for each call site");
+    ended.exited(0).says_once("in the kernel: read").says_once("(each place is reported once");
 }
 
 /// `off`: nothing, though the processor is taken; `abort`: the report is the last thing the process says; the builder's settings hold where the

@@ -3,17 +3,28 @@
 //! | file | what it looks for |
 //! |---|---|
 //! | `stuck` | goroutines that have lost their P and not come back |
+//! | `waits` | who waits for whom: locks, joins, scopes |
+//! | `locks` | locks that are held by somebody who waits |
+//! | `deadlocks` | goroutines that wait for one another |
+//! | `circles` | both, and says what is new |
 //! | `print` | nothing; it prints, on a thread of its own |
 //!
 //! Everything here is sysmon's, and found out when something is to be said: a program without such goroutines pays nothing. Each call site is
 //! reported once. `GORT_WATCHDOG` and `GORT_WATCHDOG_AFTER`, or the runtime's builder, say whether, and after what time.
 
-pub(crate) mod print;
+mod circles;
+pub(crate) mod deadlocks;
+mod locks;
+mod print;
 mod stuck;
+mod waits;
 
 use super::M;
-use super::{SCHED, stop};
+use super::{SCHED, fixed, stop};
 use crate::config::WatchdogPolicy;
+use crate::dump;
+use crate::g::{Status, registry};
+use crate::timer::NEVER;
 use print::Printer;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
@@ -58,11 +69,13 @@ impl Settings {
 pub(crate) struct Found {
     /// Goroutines without a P.
     pub(crate) stuck: AtomicU64,
+    pub(crate) coarse_locks: AtomicU64,
+    pub(crate) deadlocks: AtomicU64,
 }
 
 impl Found {
     pub(super) const fn new() -> Self {
-        Self { stuck: AtomicU64::new(0) }
+        Self { stuck: AtomicU64::new(0), coarse_locks: AtomicU64::new(0), deadlocks: AtomicU64::new(0) }
     }
 }
 
@@ -70,11 +83,16 @@ impl Found {
 pub(super) struct Watch {
     stuck: Stuck,
     printer: Printer,
+    /// When to look next at who waits for whom.
+    waits_due_ns: u64,
+    /// At the last such look: the time that was lost to stops before, and the moment, as waits are noted.
+    lost_ns: u64,
+    looked_ms: u64,
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { stuck: Stuck::new(), printer: Printer::new() }
+        Self { stuck: Stuck::new(), printer: Printer::new(), waits_due_ns: 0, lost_ns: 0, looked_ms: 0 }
     }
 
     /// The goroutine on `m` has lost its P in its visit `seq` to user code, or keeps others waiting; its thread had used `cpu_ns` when it was seen there
@@ -85,8 +103,8 @@ impl Watch {
         }
     }
 
-    /// Looks whether there is something to say.
-    pub(super) fn look(&mut self, now_ns: u64) {
+    /// Looks whether there is something to say. `lost_ns`: for how long the process has been stopped until now.
+    pub(super) fn look(&mut self, now_ns: u64, lost_ns: u64) {
         if !SCHED.watchdog.is_on() {
             return;
         }
@@ -94,11 +112,36 @@ impl Watch {
         while let Some(report) = self.stuck.next_report(now_ns, after_ns) {
             self.printer.print(&report, SCHED.watchdog.aborts());
         }
+        if self.waits_due_ns == 0 {
+            self.waits_due_ns = now_ns + after_ns;
+        }
+        if now_ns >= self.waits_due_ns && stop::is_running() {
+            // Who waits goes by the usual clock. What was lost before the last look is of no account: from there on it has been this long.
+            let age_ms = (after_ns + (lost_ns - self.lost_ns)) / 1_000_000;
+            self.waits_due_ns = now_ns + after_ns;
+            self.lost_ns = lost_ns;
+            self.looked_ms = dump::now_ms().saturating_sub(age_ms);
+            self.printer.look(age_ms, SCHED.watchdog.aborts());
+        }
     }
 
-    /// When to look again, in a process where nothing happens.
-    pub(super) fn next_ns(&self) -> u64 {
-        self.stuck.next_ns(SCHED.watchdog.after_ns())
+    /// When to look again in a process where nothing happens, by the usual clock: at those that keep threads; and once at those that wait for others, when
+    /// they have done so for long enough.
+    pub(super) fn next_ns(&self, lost_ns: u64) -> u64 {
+        if !SCHED.watchdog.is_on() {
+            return NEVER;
+        }
+        let after_ns = SCHED.watchdog.after_ns();
+        let mut latest_ms = None;
+        registry::for_each(|g| {
+            let (reason, since_ms) = g.wait();
+            if g.status() == Status::Waiting && !g.is_thread() && reason.is_for_others() && since_ms > self.looked_ms {
+                latest_ms = latest_ms.max(Some(since_ms));
+            }
+        });
+        let due_ns = latest_ms
+            .map_or(NEVER, |ms| (fixed().start_ns + (ms + 1) * 1_000_000 + after_ns).max(self.waits_due_ns + lost_ns));
+        self.stuck.next_ns(after_ns).saturating_add(lost_ns).min(due_ns)
     }
 
     /// True while there is a thread that prints.

@@ -1,18 +1,25 @@
-//! Prints what the watchdog has to say, on a thread made for it: the pipe may be full and its reader asleep, and the monitor must go on.
+//! Prints what the watchdog has to say, on a thread made for it: the pipe may be full and its reader asleep, and the monitor must go on. For the same
+//! reason it is this thread that looks at who waits for whom.
 //!
 //! With the kernel's `write`, as SIGQUIT's dump, and for the same reasons. What is to be printed meanwhile waits; there is not much of it, since
 //! each site is reported once.
 
+use super::circles;
 use crate::prim::lock::Lock;
 use crate::sys::clock;
 use crate::sys::fault;
 use crate::sys::thread::{self, Thread};
 
+/// Behind the first report.
+const HINT: &str =
+    "\t(each place is reported once; GORT_WATCHDOG=off keeps gort quiet, GORT_WATCHDOG_AFTER=30s makes it patient)\n";
 /// A thread that has printed all ends at once.
 const LAST_NS: u64 = 1_000_000_000;
 
 struct Queue {
     text: String,
+    /// Look at those who have waited for so many milliseconds.
+    look_ms: Option<u64>,
     /// Ends the process when that is printed.
     aborts: bool,
     is_at_work: bool,
@@ -20,7 +27,7 @@ struct Queue {
 }
 
 static QUEUE: Lock<Queue> =
-    Lock::new(Queue { text: String::new(), aborts: false, is_at_work: false, has_hinted: false });
+    Lock::new(Queue { text: String::new(), look_ms: None, aborts: false, is_at_work: false, has_hinted: false });
 
 /// The thread, if there is one.
 pub(super) struct Printer(Option<Thread>);
@@ -32,13 +39,24 @@ impl Printer {
 
     /// Prints `text`, and then ends the process with SIGABRT if it `aborts`.
     pub(super) fn print(&mut self, text: &str, aborts: bool) {
+        self.ask(|queue| {
+            queue.text.push_str(text);
+            queue.aborts = aborts;
+        });
+    }
+
+    /// Looks at those who have waited for so many milliseconds, and prints what there is to be said.
+    pub(super) fn look(&mut self, age_ms: u64, aborts: bool) {
+        self.ask(|queue| {
+            queue.look_ms = Some(age_ms);
+            queue.aborts = aborts;
+        });
+    }
+
+    fn ask(&mut self, what: impl FnOnce(&mut Queue)) {
         let is_at_work = {
             let mut queue = QUEUE.lock();
-            queue.text.push_str(text);
-            if !std::mem::replace(&mut queue.has_hinted, true) {
-                queue.text.push_str("\t(once for each call site; GORT_WATCHDOG=off keeps gort quiet, GORT_WATCHDOG_AFTER=30s makes it patient)\n");
-            }
-            queue.aborts |= aborts;
+            what(&mut queue);
             std::mem::replace(&mut queue.is_at_work, true)
         };
         if is_at_work {
@@ -76,14 +94,21 @@ impl Drop for Printer {
 
 fn print_all() {
     loop {
-        let (text, aborts) = {
+        let (mut text, look_ms, aborts) = {
             let mut queue = QUEUE.lock();
-            queue.is_at_work = !queue.text.is_empty();
+            queue.is_at_work = !queue.text.is_empty() || queue.look_ms.is_some();
             if !queue.is_at_work {
                 return;
             }
-            (std::mem::take(&mut queue.text), queue.aborts)
+            (std::mem::take(&mut queue.text), queue.look_ms.take(), queue.aborts)
         };
+        text += &look_ms.map(circles::look).unwrap_or_default();
+        if text.is_empty() {
+            continue;
+        }
+        if !std::mem::replace(&mut QUEUE.lock().has_hinted, true) {
+            text.push_str(HINT);
+        }
         fault::write_stderr(text.as_bytes());
         if aborts {
             fault::abort();

@@ -130,7 +130,7 @@ fn advice(place: Option<Place>, has_computed: bool) -> &'static str {
         Some(Place::OnCpu) => CPU,
         None if has_computed => CPU,
         _ => {
-            "Others run on, but it keeps a thread: gort::blocking marks such a call, and a class bounds how many there are at once."
+            "Others run on, but it keeps a thread: gort::blocking marks such a call, gort::blocking_class bounds how many there are at once."
         }
     }
 }

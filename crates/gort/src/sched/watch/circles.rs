@@ -1,0 +1,55 @@
+//! One look at who waits for whom, and what is to be said of it: on the watchdog's own thread, since it may take a while among many goroutines.
+
+use super::deadlocks::Deadlock;
+use super::{locks, waits};
+use crate::dump;
+use crate::prim::lock::Lock;
+use crate::sched::SCHED;
+use std::fmt::Write;
+use std::panic::Location;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// More is not said.
+const MOST: usize = 256;
+
+/// What has been said.
+struct Said {
+    locks: Vec<&'static Location<'static>>,
+    /// One goroutine of each circle: it stays there.
+    circles: Vec<u64>,
+}
+
+static SAID: Lock<Said> = Lock::new(Said { locks: Vec::new(), circles: Vec::new() });
+
+/// What is new among those who have waited for `age_ms` at least.
+pub(super) fn look(age_ms: u64) -> String {
+    let now_ms = dump::now_ms();
+    let (all, latest_ms) = (waits::picture(), now_ms.saturating_sub(age_ms));
+    let mut text = String::new();
+    for (site, report) in locks::reports(&all, now_ms, latest_ms) {
+        if is_new(|said| &mut said.locks, site) {
+            // Relaxed: a statistic.
+            SCHED.found.coarse_locks.fetch_add(1, Relaxed);
+            text += &report;
+        }
+    }
+    for deadlock in Deadlock::among(&all, now_ms, latest_ms) {
+        let first = deadlock.goroutines().iter().map(|sleeper| sleeper.id().as_u64()).min();
+        if first.is_some_and(|id| is_new(|said| &mut said.circles, id)) {
+            // Relaxed: as above.
+            SCHED.found.deadlocks.fetch_add(1, Relaxed);
+            let _ = write!(text, "gort: watchdog: {deadlock}");
+        }
+    }
+    text
+}
+
+fn is_new<T: PartialEq>(list: fn(&mut Said) -> &mut Vec<T>, value: T) -> bool {
+    let mut said = SAID.lock();
+    let list = list(&mut said);
+    let is_new = list.len() < MOST && !list.contains(&value);
+    if is_new {
+        list.push(value);
+    }
+    is_new
+}
