@@ -41,6 +41,7 @@
 //! | `spare` | threads that nobody needs leave |
 //! | `left` | what remains after a shutdown |
 //! | `forked` | what is left in the child of a fork |
+//! | `crowd` | who holds the threads, said before there are none left |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
 //!
 //! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's and what that
@@ -48,6 +49,7 @@
 
 pub(crate) mod bound;
 pub(crate) mod counters;
+mod crowd;
 mod deadlock;
 pub(crate) mod enter;
 mod find;

@@ -7,7 +7,7 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, forked, perturb, run, spare, sysmon, threadless, watch};
+use super::{Fixed, M, MAX_MS, SCHED, crowd, forked, perturb, run, spare, sysmon, threadless, watch};
 use crate::config::{Config, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
@@ -256,7 +256,10 @@ pub(super) fn add_m() {
         return threadless::over();
     }
     match new_m() {
-        Ok(()) => threadless::over(),
+        Ok(()) => {
+            threadless::over();
+            crowd::look();
+        }
         Err(error) => threadless::make_do(&error),
     }
 }

@@ -9,6 +9,7 @@ mod child;
 mod common;
 mod config;
 mod credentials;
+mod crowd;
 mod deadlock;
 mod ends;
 mod fork;
