@@ -384,7 +384,7 @@ impl Class {
 
     /// What a goroutine notes that waits for a permit, or has one.
     fn object(&self) -> usize {
-        ptr::from_ref(&self.gate) as usize
+        self.gate.holder.address()
     }
 
     /// The caller has taken a permit.
