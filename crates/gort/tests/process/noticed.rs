@@ -3,7 +3,7 @@
 
 use crate::child;
 use crate::meanwhile::{Echo, Meanwhile};
-use crate::support::needs_migration;
+use crate::support::{is_perturbed, needs_migration};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -73,7 +73,7 @@ fn the_network_is_polled_while_one_goroutine_naps_and_a_proc_is_idle() {
         let count = asking.join().unwrap();
         println!("echoes {count}");
         // By the monitor's polls alone it would be some three for each nap, for which the ticker is to be thanked.
-        assert!(count > 15 * NAPS, "{count} echoes during {NAPS} naps");
+        assert!(is_perturbed() || count > 15 * NAPS, "{count} echoes during {NAPS} naps");
     });
     if needs_migration("goroutines that have begun on a blocked thread wait for it") {
         return;
