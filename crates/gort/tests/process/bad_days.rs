@@ -17,7 +17,12 @@ const BOUND: &str = "goroutines that have begun on a blocked thread wait for it"
 /// Endless loops, then reads of an empty pipe, one for each processor: everybody else goes on.
 fn take_procs_in_both_ways() {
     static OVER: AtomicBool = AtomicBool::new(false);
-    take_all_procs(|| while !OVER.load(Relaxed) {}, Some(|| OVER.store(true, SeqCst)));
+    let turn = || {
+        while !OVER.load(Relaxed) {
+            std::hint::spin_loop();
+        }
+    };
+    take_all_procs(turn, Some(|| OVER.store(true, SeqCst)));
     let (reader, writer) = pipe();
     let release = || (0..gort::runtime::max_procs()).for_each(|_| write_byte(writer));
     take_all_procs(move || read_byte(reader), Some(release));
@@ -88,7 +93,9 @@ fn hogs_that_hold_gort_locks_hold_up_only_those_who_want_them() {
             move || {
                 let mut count = mutex.lock().unwrap();
                 holding.fetch_add(1, SeqCst);
-                while !over.load(Relaxed) {}
+                while !over.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
                 *count += 1;
             }
         });
