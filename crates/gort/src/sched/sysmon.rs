@@ -337,7 +337,7 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
             // from the network and is done before the next poll is better off without a second thread.
             idle::wake_for_work();
         }
-        if Stay::in_user_code(seq) && (work() || SCHED.spinning.idle() > 0) {
+        if Stay::in_user_code(seq) && (work() || SCHED.spinning.idle() > 0 || idle::is_work_anywhere()) {
             // Without a second look, calls that last about as long as sysmon sleeps would be new each time.
             round.inside = true;
             round.soon |= !round.is_second;
@@ -370,8 +370,9 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     if held_ns >= SLICE_NS && !is_blocking && fixed().is_bound() && m.residents.may_be_due() {
         watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
     }
-    let work = work() || !overdue.is_empty();
     let idle_ps = SCHED.spinning.idle();
+    // With no P idle, what is queued at another one, too: whoever gets this one steals it.
+    let work = work() || !overdue.is_empty() || idle_ps == 0 && idle::is_work_anywhere();
     round.inside |= work || idle_ps > 0;
     // Once for each stay: the look can cost a descriptor.
     if idle_ps > 0 && (HOG_NS..2 * HOG_NS).contains(&held_ns) {

@@ -11,6 +11,7 @@ mod host;
 mod identity;
 mod lifecycle;
 mod park;
+mod retaken;
 mod sched;
 mod scope;
 mod stack_bounds;

@@ -3,8 +3,9 @@
 
 use crate::child::{self, Test};
 use crate::meanwhile::{Echo, Meanwhile};
-use crate::support::{ms, needs_migration, pipe, read_byte, scaled, write_byte};
-use std::ffi::{CString, c_char, c_int};
+use crate::namespaces::{Mounts, Namespaces};
+use crate::support::{is_perturbed, ms, needs_migration, pipe, read_byte, scaled, write_byte};
+use std::ffi::{CString, c_int};
 use std::io::Write;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: u64 = 30;
 
 /// As many goroutines as processors run into `block`; `release` lets them go. (What comes back by itself needs no release, but lasts.)
-fn take_all_procs(block: impl Fn() + Clone + Send + 'static, release: Option<impl FnOnce()>) {
+pub(crate) fn take_all_procs(block: impl Fn() + Clone + Send + 'static, release: Option<impl FnOnce()>) {
     let procs = gort::runtime::max_procs();
     let meanwhile = Meanwhile::start();
     meanwhile.wait_for(1);
@@ -50,7 +51,7 @@ fn take_all_procs(block: impl Fn() + Clone + Send + 'static, release: Option<imp
     meanwhile.wait_for(ROUNDS);
 }
 
-const BY_ITSELF: Option<fn()> = None;
+pub(crate) const BY_ITSELF: Option<fn()> = None;
 
 /// Runs the child with 1, 2 and 4 processors.
 fn with_procs(this: Test) {
@@ -183,78 +184,12 @@ fn a_name_that_nobody_resolves() {
     }
     let path = std::env::temp_dir().join(format!("gort-resolv-{}", std::process::id()));
     std::fs::write(&path, "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n").unwrap();
-    let files = Namespace::new(&path);
-    let mut probe = std::process::Command::new("true");
-    let mut enter = files.clone();
-    // SAFETY: `enter` makes system calls only.
-    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut probe, move || enter.enter()) };
-    match probe.status() {
+    let namespaces = Namespaces::with(Mounts::ResolvConf(CString::new(path.to_str().unwrap()).unwrap()));
+    match namespaces.around(this.case("").env("GORT_MAXPROCS", "2")) {
         Err(error) => println!("skipped: no namespaces of its own for the resolver's configuration: {error}"),
-        Ok(_) => {
-            let mut files = files;
-            // SAFETY: as above.
-            let case = unsafe { this.case("").env("GORT_MAXPROCS", "2").before_exec(move || files.enter()) };
-            case.run().exited(0).prints("resolved");
-        }
+        Ok(case) => drop(case.run().exited(0).prints("resolved")),
     }
     std::fs::remove_file(&path).unwrap();
-}
-
-/// What is needed to get into user, mount and network namespaces of one's own.
-#[derive(Clone)]
-struct Namespace {
-    resolv_conf: CString,
-    users: String,
-    groups: String,
-}
-
-impl Namespace {
-    fn new(resolv_conf: &std::path::Path) -> Self {
-        // SAFETY: cannot fail.
-        let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-        Self {
-            resolv_conf: CString::new(resolv_conf.to_str().unwrap()).unwrap(),
-            users: format!("0 {user} 1"),
-            groups: format!("0 {group} 1"),
-        }
-    }
-
-    /// Nothing but system calls on what is there: this runs between fork and exec.
-    fn enter(&mut self) -> std::io::Result<()> {
-        fn checked(result: c_int) -> std::io::Result<c_int> {
-            if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
-        }
-        fn write(path: &std::ffi::CStr, text: &[u8]) -> std::io::Result<()> {
-            // SAFETY: live bytes, a descriptor of our own.
-            unsafe {
-                let fd = checked(libc::open(path.as_ptr(), libc::O_WRONLY))?;
-                let written = libc::write(fd, text.as_ptr().cast(), text.len());
-                libc::close(fd);
-                checked(written as c_int)?;
-            }
-            Ok(())
-        }
-        let nothing: *const c_char = std::ptr::null();
-        // SAFETY: texts that end; `request` is a live `ifreq`.
-        unsafe {
-            checked(libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWNET))?;
-            write(c"/proc/self/setgroups", b"deny")?;
-            write(c"/proc/self/uid_map", self.users.as_bytes())?;
-            write(c"/proc/self/gid_map", self.groups.as_bytes())?;
-            let private = libc::MS_REC | libc::MS_PRIVATE;
-            checked(libc::mount(nothing, c"/".as_ptr(), nothing, private, std::ptr::null()))?;
-            let target = c"/etc/resolv.conf".as_ptr();
-            checked(libc::mount(self.resolv_conf.as_ptr(), target, nothing, libc::MS_BIND, std::ptr::null()))?;
-            // The loopback of the new network is down.
-            let socket = checked(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
-            let mut request: libc::ifreq = std::mem::zeroed();
-            (request.ifr_name[0], request.ifr_name[1]) = (b'l' as c_char, b'o' as c_char);
-            request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
-            checked(libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request))?;
-            libc::close(socket);
-        }
-        Ok(())
-    }
 }
 
 /// A goroutine holds a `std::sync::Mutex` while it waits for the network, again and again, and fifty others want it, on two processors: the threads
@@ -321,7 +256,7 @@ fn sockets_answer_while_a_goroutine_of_each_proc_sleeps_in_the_kernel() {
         times.sort_unstable();
         let p99 = times[times.len() * 99 / 100];
         println!("{} echoes, p50 {:?}, p99 {p99:?}, longest {:?}", times.len(), times[times.len() / 2], times.last());
-        assert!(p99 < scaled(ms(5)), "p99 {p99:?}");
+        assert!(is_perturbed() || p99 < scaled(ms(5)), "p99 {p99:?}");
         sleeping.into_iter().for_each(|handle| handle.join().unwrap());
     });
     if needs_migration("goroutines that have begun on a blocked thread wait for it") {

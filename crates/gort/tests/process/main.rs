@@ -1,6 +1,7 @@
 //! What ends a process, or endangers it, tried on processes of their own: each test runs this binary once more and looks at how that one ends
 //! and what it says. The names in capitals (LF-01, SC-09, …) are acceptance cases.
 
+mod bad_days;
 mod bound;
 mod causes;
 mod chan;
@@ -20,6 +21,7 @@ mod many;
 mod meanwhile;
 mod memory;
 mod modes;
+mod namespaces;
 mod noticed;
 mod overflow;
 mod panics;

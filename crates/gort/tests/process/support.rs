@@ -10,6 +10,11 @@ pub(crate) fn needs_migration(reason: &str) -> bool {
     crate::common::needs_migration_if(std::env::var("GORT_MODE").is_ok_and(|mode| mode == "bound"), reason)
 }
 
+/// True in a run that is perturbed: what it does is right, but may be slow.
+pub(crate) fn is_perturbed() -> bool {
+    std::env::var_os("GORT_PERTURB").is_some()
+}
+
 pub(crate) fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
