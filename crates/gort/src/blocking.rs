@@ -100,6 +100,23 @@ where
     }
 }
 
+/// Runs `f` on a thread made for it, and nowhere else, while the caller waits; `None` if there is none to be had.
+pub(crate) fn on_thread<F, R>(f: F, site: &'static Location<'static>) -> Option<R>
+where
+    F: FnOnce() -> R + Send,
+    R: Send,
+{
+    let caller = std::thread::current().id();
+    let f = || (std::thread::current().id() != caller).then(f);
+    match crate::spawn::me() {
+        Some(g) => elsewhere(g, NO_CLASS, f, site),
+        None => std::thread::scope(|s| {
+            let thread = std::thread::Builder::new().name("gort-blocking".into()).spawn_scoped(s, f).ok()?;
+            thread.join().unwrap_or_else(|payload| resume_unwind(payload))
+        }),
+    }
+}
+
 /// Runs `f` on a thread made for it, while `g`, which calls this, is parked.
 fn elsewhere<F, R>(g: &'static G, class: usize, f: F, site: &'static Location<'static>) -> R
 where

@@ -117,7 +117,7 @@ pub(crate) fn state_of(g: &'static G, now_ms: u64) -> Option<String> {
     let status = g.status();
     let (reason, since_ms) = g.wait();
     let state = match status {
-        Status::Free | Status::Done => return None,
+        Status::Free | Status::Dormant | Status::Done => return None,
         Status::Runnable => "runnable",
         Status::Running => "running",
         Status::Blocking => "syscall",

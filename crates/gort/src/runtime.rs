@@ -285,7 +285,7 @@ pub fn metrics() -> Metrics {
             Status::Runnable => metrics.runnable += 1,
             Status::Waiting => metrics.waiting += 1,
             Status::Blocking => metrics.blocking += 1,
-            Status::Free | Status::Done => {}
+            Status::Free | Status::Dormant | Status::Done => {}
         }
     });
     metrics

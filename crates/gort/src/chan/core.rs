@@ -38,7 +38,7 @@ use super::discard::drop_all;
 use crate::context::Bound;
 use crate::g::{GList, Taken, WaitList, WaitReason, Waiter, Want};
 use crate::prim::lock::Lock;
-use crate::sched;
+use crate::sched::{self, watch::search::COUNTS_BYTES};
 use crate::timer::NEVER;
 use crate::wait::Caller;
 use gort_lockfree::claim::Claim;
@@ -95,6 +95,9 @@ pub(super) struct Inner<T> {
     pub(super) closed: bool,
     hint: u32,
 }
+
+// What `sched::watch` relies on: the two reference counts of an `Arc` lie just before what it holds.
+const _: () = assert!(COUNTS_BYTES == 2 * size_of::<usize>() && align_of::<Chan<u128>>() <= COUNTS_BYTES);
 
 /// The right to hand one value over.
 pub(super) enum Turn {

@@ -5,7 +5,7 @@ use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::flavor::Flavor;
 use super::iter::{IntoIter, Iter, TryIter};
 use crate::context::Bound;
-use crate::g::{WaitReason, Waiter};
+use crate::g::{NO_CHANNEL, WaitReason, Waiter};
 use crate::sys::clock;
 use crate::wait::Caller;
 use gort_lockfree::claim::Claim;
@@ -126,7 +126,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// From anything but a channel.
+    /// From anything but a channel. Of what its waiter gives as its object it can be said that nobody knows who refers to it.
     #[cold]
     fn receive_other(&self, until_ns: u64, caller: Caller) -> Result<T, Fail> {
         loop {
@@ -137,13 +137,12 @@ impl<T> Receiver<T> {
             if until_ns == NOT_AT_ALL || until_ns != FOR_EVER && clock::now_ns() >= until_ns {
                 return Err(Fail::Late);
             }
-            let object = std::ptr::from_ref(self) as usize;
             let (claim, node) = (Claim::new(), Waiter::new());
             // SAFETY: both stay until `leave` below, and the wait is over then; nothing in between unwinds.
             unsafe { self.flavor.enter(&node, caller, &claim, 0) };
             // Ends by its deadline, or with news.
             let due_ns = self.flavor.due_ns();
-            let _ = claim.wait(&caller.until(Bound::at(until_ns.min(due_ns)), WaitReason::ChanRecv, object));
+            let _ = claim.wait(&caller.until(Bound::at(until_ns.min(due_ns)), WaitReason::ChanRecv, NO_CHANNEL));
             self.flavor.leave(&node);
         }
     }

@@ -10,7 +10,7 @@ pub(crate) use gort_lockfree::wait_list::Want;
 pub(crate) use holder::{Holder, Seen};
 pub(crate) use list::GList;
 pub(crate) use record::{Alarm, Extra, Finish, G, Status};
-pub(crate) use wait_reason::WaitReason;
+pub(crate) use wait_reason::{NO_CHANNEL, WaitReason};
 
 /// Goroutines and threads that wait, by their records; see [`gort_lockfree::wait_list`].
 pub(crate) type WaitList = gort_lockfree::wait_list::WaitList<&'static G>;

@@ -48,6 +48,8 @@ pub(crate) enum Status {
     Ending,
     /// Ended, the result waits for its handle.
     Done,
+    /// Waits, closure and all, for whatever may start it, or never. Not in use, as dumps see it.
+    Dormant,
 }
 
 impl Status {
@@ -59,6 +61,7 @@ impl Status {
             4 => Self::Waiting,
             5 => Self::Ending,
             6 => Self::Done,
+            7 => Self::Dormant,
             _ => Self::Free,
         }
     }

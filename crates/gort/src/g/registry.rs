@@ -88,12 +88,23 @@ pub(crate) fn take_ids(count: u64) -> u64 {
 
 /// Calls `f` for every record that is in use.
 pub(crate) fn for_each(mut f: impl FnMut(&'static G)) {
-    let chunks = RECORDS.lock().chunks.clone();
-    for g in chunks.iter().flat_map(|chunk| chunk.iter()) {
-        if !matches!(g.status(), Status::Free) {
+    for_every_record(|g| {
+        if !matches!(g.status(), Status::Free | Status::Dormant) {
             f(g);
         }
-    }
+    });
+}
+
+/// Calls `f` for every record that there is.
+pub(crate) fn for_every_record(f: impl FnMut(&'static G)) {
+    let chunks = RECORDS.lock().chunks.clone();
+    chunks.iter().flat_map(|chunk| chunk.iter()).for_each(f);
+}
+
+/// Where records are: first and last address of each chunk.
+pub(crate) fn chunks() -> Vec<(usize, usize)> {
+    let chunks = RECORDS.lock().chunks.clone();
+    chunks.iter().map(|chunk| chunk.as_ptr_range()).map(|range| (range.start as usize, range.end as usize)).collect()
 }
 
 /// Lets `f` look at the extra data of a goroutine that may end at any moment.

@@ -1,5 +1,8 @@
 //! Why a goroutine is parked, in the words of Go's dumps where Go has one.
 
+/// The object of one that receives from something else than a channel.
+pub(crate) const NO_CHANNEL: usize = 0;
+
 /// What a parked goroutine waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -102,7 +105,12 @@ impl WaitReason {
     /// It is something that other goroutines do, or let go of, and of which it can be known who could.
     pub(crate) fn is_for_others(self) -> bool {
         use WaitReason::{Join, Mutex, RwLockRead, RwLockWrite, Scope};
-        matches!(self, Join | Scope | Mutex | RwLockRead | RwLockWrite)
+        matches!(self, Join | Scope | Mutex | RwLockRead | RwLockWrite) || self.is_for_channel()
+    }
+
+    /// The object is the address of a channel, or [`NO_CHANNEL`].
+    pub(crate) fn is_for_channel(self) -> bool {
+        matches!(self, Self::ChanSend | Self::ChanRecv)
     }
 
     /// The words a dump prints.

@@ -71,7 +71,7 @@ fn holder_of(m: &'static M) -> Option<Holder> {
     let how = match g.status() {
         _ if has_p => return None,
         // Its M runs nobody else, also while it waits.
-        Status::Free | Status::Done => return None,
+        Status::Free | Status::Dormant | Status::Done => return None,
         _ if g.has(LOCKED) => How::Locked,
         _ if !Stay::in_user_code(m.stay.sample()) => return None,
         Status::Blocking => names::of(g.section_class()).map_or(How::Marked, How::Class),

@@ -106,7 +106,7 @@ impl Watch {
 }
 
 /// Changes whenever a goroutine starts or goes on, and whenever a plain thread begins to wait in a call of gort's or is woken from it.
-fn epoch() -> u64 {
+pub(super) fn epoch() -> u64 {
     // Relaxed: a stale sum costs another look.
     let outside = SCHED.created_outside.load(Relaxed);
     let mut sum = snapshot::ps()
@@ -147,7 +147,7 @@ fn look_around(now_ns: u64) -> Picture {
     let mut asleep = Asleep { goroutines: 0, without_thread: 0, threads: 0, is_for_good: true };
     let (mut may_go_on, mut waits_outside, mut until_ns, mut locked) = (false, false, NEVER, 0);
     registry::for_each(|g| match g.status() {
-        Status::Free | Status::Done => {}
+        Status::Free | Status::Dormant | Status::Done => {}
         Status::Waiting => {
             use WaitReason::{Blocking, Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
             let by_itself =

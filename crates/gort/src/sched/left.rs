@@ -84,7 +84,7 @@ impl Left {
 /// True if `g` is a goroutine that has not ended and is none of `exempt`.
 pub(super) fn is_other(g: &'static G, exempt: &[(&'static G, u64)]) -> bool {
     !g.is_thread()
-        && !matches!(g.status(), Status::Free | Status::Done)
+        && !matches!(g.status(), Status::Free | Status::Dormant | Status::Done)
         && !exempt.iter().any(|&(other, id)| std::ptr::eq(g, other) && g.id() == id)
 }
 

@@ -163,8 +163,7 @@ where
     {
         // SAFETY: closure and result are 'static.
         unsafe { fill(g, id, Attributes::default(), f, site) };
-        // Not in use, as dumps see it, until it is readied.
-        g.set_status(Status::Free);
+        g.set_status(Status::Dormant);
         join::let_go(g);
         Dormant::new(g, discard::<F>)
     }

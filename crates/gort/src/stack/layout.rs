@@ -89,6 +89,11 @@ impl SlotFooter {
     pub(crate) fn set_lent(&self, lent: bool) {
         // Relaxed: as above.
         self.lent.store(lent, Relaxed);
+        if lent {
+            LENT.fetch_add(1, Relaxed);
+        } else {
+            LENT.fetch_sub(1, Relaxed);
+        }
     }
 
     pub(crate) fn is_lent(&self) -> bool {
@@ -100,6 +105,15 @@ impl SlotFooter {
         // Relaxed: as above.
         self.goroutine.load(Relaxed)
     }
+}
+
+/// How many slots are lent.
+static LENT: AtomicUsize = AtomicUsize::new(0);
+
+/// True while frames of somebody's are on a slot that is no goroutine's own.
+pub(crate) fn are_any_lent() -> bool {
+    // Relaxed: a picture.
+    LENT.load(Relaxed) > 0
 }
 
 /// The footer of the slot.

@@ -433,6 +433,15 @@ pub(crate) fn find(address: usize) -> Option<Place> {
     None
 }
 
+/// Where slots are: first and last address of each reservation.
+pub(crate) fn reservations() -> impl Iterator<Item = (usize, usize)> {
+    // Acquire: pairs with the Release in `Class::reserve`. Relaxed: constant since it was counted.
+    RESERVATION[..RESERVED.load(Acquire)].iter().map(|reservation| {
+        let base = reservation.base.load(Relaxed);
+        (base, base + reservation.bytes.load(Relaxed))
+    })
+}
+
 /// What stacks take, over all sizes.
 #[allow(dead_code, reason = "for the runtime's metrics")]
 #[derive(Clone, Copy, Debug)]

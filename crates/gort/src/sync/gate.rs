@@ -11,15 +11,16 @@ use gort_lockfree::gate;
 use gort_lockfree::permits::Want;
 
 /// See the module.
+#[repr(C)]
 pub(crate) struct Gate {
-    gate: gate::Gate<Lock<WaitList>>,
-    /// Whoever takes the permits of a lock writes itself down.
+    /// Whoever takes the permits of a lock writes itself down. First: what a party waits for is the gate, and this.
     pub(crate) holder: Holder,
+    gate: gate::Gate<Lock<WaitList>>,
 }
 
 impl Gate {
     pub(crate) const fn new(permits: u32) -> Self {
-        Self { gate: gate::Gate::new(permits, Lock::new(WaitList::new())), holder: Holder::new() }
+        Self { holder: Holder::new(), gate: gate::Gate::new(permits, Lock::new(WaitList::new())) }
     }
 
     /// Takes all if nobody has or wants anything.

@@ -4,7 +4,10 @@
 //! race of the program's. What was read need not mean anything: who reads makes sure afterwards.
 
 use super::raw;
+use super::stackmem::PAGE;
+use std::fs::File;
 use std::mem::size_of_val;
+use std::os::unix::fs::FileExt;
 
 /// Reads words from `address` on; `None`: they are not all there, or the kernel does not do this (a sandbox).
 pub(crate) fn read(address: usize, words: &mut [usize]) -> Option<()> {
@@ -26,6 +29,34 @@ pub(crate) fn read(address: usize, words: &mut [usize]) -> Option<()> {
         )
     };
     (read.ok()? == bytes).then_some(())
+}
+
+/// Which pages of this process have ever been written, or are in swap: those that have not read as zeros, and reading them costs memory.
+#[derive(Debug)]
+pub(crate) struct Pages(File);
+
+impl Pages {
+    /// `None` where the kernel does not tell.
+    pub(crate) fn open() -> Option<Self> {
+        File::open("/proc/self/pagemap").ok().map(Self)
+    }
+
+    /// False if none of the pages of a range, of [`Pages::MOST`] at most, has been; true also if that is not known.
+    pub(crate) fn are_touched(&self, start: usize, bytes: usize) -> bool {
+        /// Present, in swap.
+        const BITS: u64 = 1 << 63 | 1 << 62;
+        let (first, last) = (start / PAGE, (start + bytes).div_ceil(PAGE));
+        let mut entries = [0_u8; 8 * Self::MOST];
+        let Some(entries) = entries.get_mut(..8 * (last - first)) else { return true };
+        match self.0.read_exact_at(entries, first as u64 * 8) {
+            Ok(()) => entries
+                .chunks_exact(8)
+                .any(|entry| u64::from_ne_bytes(entry.try_into().unwrap_or([255; 8])) & BITS != 0),
+            Err(_) => true,
+        }
+    }
+
+    const MOST: usize = 32;
 }
 
 #[cfg(test)]

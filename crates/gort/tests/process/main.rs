@@ -16,6 +16,7 @@ mod ends;
 mod fork;
 mod host;
 mod idle;
+mod leaks;
 mod libraries;
 mod many;
 mod meanwhile;

@@ -1,10 +1,12 @@
 //! One look at who waits for whom, and what is to be said of it: on the watchdog's own thread, since it may take a while among many goroutines.
 
 use super::deadlocks::Deadlock;
-use super::{locks, waits};
+use super::waits;
+use super::{locks, search};
 use crate::dump;
 use crate::prim::lock::Lock;
 use crate::sched::SCHED;
+use crate::sys::clock;
 use std::fmt::Write;
 use std::panic::Location;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,12 +19,19 @@ struct Said {
     locks: Vec<&'static Location<'static>>,
     /// One goroutine of each circle: it stays there.
     circles: Vec<u64>,
+    /// No search before that.
+    search_ns: u64,
 }
 
-static SAID: Lock<Said> = Lock::new(Said { locks: Vec::new(), circles: Vec::new() });
+static SAID: Lock<Said> = Lock::new(Said { locks: Vec::new(), circles: Vec::new(), search_ns: 0 });
 
 /// What is new among those who have waited for `age_ms` at least.
 pub(super) fn look(age_ms: u64) -> String {
+    search::wiped(look_now, age_ms)
+}
+
+#[inline(never)]
+fn look_now(age_ms: u64) -> String {
     let now_ms = dump::now_ms();
     let (all, latest_ms) = (waits::picture(), now_ms.saturating_sub(age_ms));
     let mut text = String::new();
@@ -33,7 +42,9 @@ pub(super) fn look(age_ms: u64) -> String {
             text += &report;
         }
     }
-    for deadlock in Deadlock::among(&all, now_ms, latest_ms) {
+    let mut found = Deadlock::certain(&all, now_ms, latest_ms);
+    found.extend(suspected(now_ms, latest_ms));
+    for deadlock in found {
         let first = deadlock.goroutines().iter().map(|sleeper| sleeper.id().as_u64()).min();
         if first.is_some_and(|id| is_new(|said| &mut said.circles, id)) {
             // Relaxed: as above.
@@ -42,6 +53,18 @@ pub(super) fn look(age_ms: u64) -> String {
         }
     }
     text
+}
+
+/// Those that sleep because of channels, if it is time to search: that may take a while, and gets a hundredth of it.
+fn suspected(now_ms: u64, latest_ms: u64) -> Vec<Deadlock> {
+    let start_ns = clock::now_ns();
+    if start_ns < SAID.lock().search_ns {
+        return Vec::new();
+    }
+    let found = Deadlock::suspected_in_time(now_ms, latest_ms).unwrap_or_default();
+    let end_ns = clock::now_ns();
+    SAID.lock().search_ns = end_ns + 100 * (end_ns - start_ns);
+    found
 }
 
 fn is_new<T: PartialEq>(list: fn(&mut Said) -> &mut Vec<T>, value: T) -> bool {

@@ -14,7 +14,7 @@ use std::panic::Location;
 pub(super) fn reports(all: &[Party], now_ms: u64, latest_ms: u64) -> Vec<(&'static Location<'static>, String)> {
     let mut queues = BTreeMap::<usize, Vec<&Party>>::new();
     for party in all.iter().filter(|party| party.waits_for_lock()) {
-        queues.entry(party.object).or_default().push(party);
+        queues.entry(party.object()).or_default().push(party);
     }
     queues.values_mut().filter_map(|waiters| report(all, waiters, now_ms, latest_ms)).collect()
 }

@@ -5,17 +5,21 @@
 //! | `stuck` | goroutines that have lost their P and not come back |
 //! | `waits` | who waits for whom: locks, joins, scopes |
 //! | `locks` | locks that are held by somebody who waits |
-//! | `deadlocks` | goroutines that wait for one another |
-//! | `circles` | both, and says what is new |
+//! | `search` | who refers to a channel |
+//! | `asleep` | goroutines that sleep for ever because of channels |
+//! | `deadlocks` | goroutines that wait for one another, as values |
+//! | `circles` | all of that, and says what is new |
 //! | `print` | nothing; it prints, on a thread of its own |
 //!
 //! Everything here is sysmon's, and found out when something is to be said: a program without such goroutines pays nothing. Each call site is
 //! reported once. `GORT_WATCHDOG` and `GORT_WATCHDOG_AFTER`, or the runtime's builder, say whether, and after what time.
 
+mod asleep;
 mod circles;
 pub(crate) mod deadlocks;
 mod locks;
 mod print;
+pub(crate) mod search;
 mod stuck;
 mod waits;
 

@@ -6,6 +6,7 @@
 //! only those of a certain age are looked at). So a goroutine that waits has not unlocked anything or ended, and what was seen in between was
 //! so at one moment. What a lock says of its holder may be older than the lock's last change of hands by an instant; not by the age.
 
+use super::search::hidden;
 use crate::g::{G, Seen, Status, WaitReason, registry};
 use crate::spawn::scope;
 use std::collections::HashMap;
@@ -17,7 +18,8 @@ pub(super) struct Party {
     pub(super) id: u64,
     pub(super) reason: WaitReason,
     pub(super) since_ms: u64,
-    pub(super) object: usize,
+    /// As [`hidden`], so that a search for a channel does not find those who wait for it.
+    object: usize,
     /// Nothing but what it waits for ends its wait.
     pub(super) is_for_ever: bool,
     word: u64,
@@ -37,7 +39,7 @@ impl Party {
             id,
             reason,
             since_ms,
-            object: g.wait_object(),
+            object: hidden(g.wait_object()),
             is_for_ever: !g.is_thread() && g.waits_for_ever(),
             word,
             seen: None,
@@ -51,7 +53,12 @@ impl Party {
         self.g.status() == Status::Waiting
             && self.g.id() == self.id
             && self.g.wait_word() == self.word
-            && self.g.wait_object() == self.object
+            && hidden(self.g.wait_object()) == self.object
+    }
+
+    /// What it waits for, hidden if it is a channel.
+    pub(super) fn object(&self) -> usize {
+        if self.reason.is_for_channel() { self.object } else { hidden(self.object) }
     }
 
     pub(super) fn waits_for_lock(&self) -> bool {
@@ -76,7 +83,7 @@ pub(super) fn picture() -> Vec<Party> {
     });
     for at in 0..all.len() {
         if all[at].waits_for_lock() {
-            all[at].seen = Seen::at(all[at].object);
+            all[at].seen = Seen::at(all[at].object());
             let holder = all[at].seen.and_then(Seen::by);
             // The others are there already.
             all.extend(holder.filter(|g| !g.wait().0.is_for_others()).and_then(Party::of));
@@ -91,7 +98,7 @@ pub(super) fn picture() -> Vec<Party> {
             let holder = party.seen.filter(|seen| !seen.is_reader()).and_then(Seen::by);
             party.targets.extend(holder.and_then(place_of));
         } else if party.reason == WaitReason::Join {
-            party.targets.extend(places.get(&(party.object as u64)));
+            party.targets.extend(places.get(&(party.object() as u64)));
         }
         // Under the registry's lock a goroutine that has a scope has not ended, so the scope is there.
         let waits_for_it = registry::with_extra(all[at].g, |extra| {

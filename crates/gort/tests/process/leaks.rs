@@ -1,0 +1,284 @@
+//! Goroutines that sleep for ever because of channels.
+
+use crate::child;
+use crate::support::{ms, wait_for_parent, wait_until};
+use gort::chan::{Receiver, Sender, bounded, unbounded};
+use gort::runtime::{deadlocks, metrics};
+use gort::sync::Mutex;
+use gort::{Builder, JoinHandle};
+use std::io::Read;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+const AGE: Duration = Duration::from_millis(20);
+
+fn go(name: &str, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    Builder::new().name(name.into()).spawn(body).unwrap()
+}
+
+/// Makes goroutines that wait for ever, with these names. On a goroutine that ends: what it has moved out is still in its frames.
+fn leak(case: &str) -> &'static [&'static str] {
+    match case {
+        "crossed" => {
+            let ((to_left, left), (to_right, right)) = (bounded::<()>(0), bounded::<()>(0));
+            go("left", move || assert!(left.recv().is_err() || to_right.send(()).is_err()));
+            go("right", move || assert!(right.recv().is_err() || to_left.send(()).is_err()));
+            &["left", "right"]
+        }
+        "own sender" => {
+            let (sender, receiver) = bounded::<()>(1);
+            go("receives", move || {
+                let _ = receiver.recv();
+                drop(sender);
+            });
+            &["receives"]
+        }
+        "own receiver" => {
+            let (sender, receiver) = bounded::<()>(0);
+            go("sends", move || {
+                let _ = sender.send(());
+                drop(receiver);
+            });
+            &["sends"]
+        }
+        "channel and lock" => {
+            let (sender, receiver) = unbounded::<()>();
+            let (say, locked) = bounded(1);
+            let mutex = Arc::new(Mutex::new(()));
+            let theirs = mutex.clone();
+            go("receives with a lock", move || {
+                let _held = mutex.lock();
+                say.send(()).unwrap();
+                let _ = receiver.recv();
+            });
+            locked.recv().unwrap();
+            go("locks before it sends", move || {
+                let _held = theirs.lock();
+                sender.send(()).unwrap();
+            });
+            &["locks before it sends", "receives with a lock"]
+        }
+        "channel and join" => {
+            let (sender, receiver) = unbounded::<()>();
+            let receives = go("receives", move || receiver.recv().unwrap_or_default());
+            go("joins before it sends", move || {
+                receives.join().unwrap();
+                sender.send(()).unwrap();
+            });
+            &["joins before it sends", "receives"]
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Runs `f` on a goroutine that is gone afterwards, with its stack: that is of a size that nobody else here has.
+fn elsewhere<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    Builder::new().stack_size(1 << 20).spawn(f).unwrap().join().unwrap()
+}
+
+/// DX-09. Two goroutines that each hold the end the other waits for, and one that holds the only sender of its own receive; also with a lock or a join in
+/// between. Found by the program and by the watchdog, as suspected, with what each waits for and the places.
+#[test]
+fn who_wait_for_ends_that_only_they_hold_are_found() {
+    let this = child::of(|case| {
+        let case = case.to_owned();
+        let names = elsewhere(move || leak(&case));
+        wait_until(|| !deadlocks(AGE).is_empty());
+        let found = deadlocks(AGE);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let mut seen: Vec<_> = found[0].goroutines().iter().map(|sleeper| sleeper.name().unwrap()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, names, "{}", found[0]);
+        assert!(!found[0].is_certain());
+        for sleeper in found[0].goroutines() {
+            assert!(sleeper.wait_site().is_some() && sleeper.spawn_site().is_some(), "{}", found[0]);
+        }
+        wait_for_parent();
+        assert_eq!(metrics().deadlocks, 1);
+    });
+    std::thread::scope(|s| {
+        for case in ["crossed", "own sender", "own receiver", "channel and lock", "channel and join"] {
+            s.spawn(move || {
+                let mut running = this.case(case).env("GORT_WATCHDOG_AFTER", "100ms").start();
+                running.wait_for_error("gort: watchdog: suspected deadlock: ").wait_for_error("makes it patient");
+                let ended = running.end();
+                ended.exited(0).says_once("deadlock: ").says(" channel that only goroutine").says("\tcreated at ");
+            });
+        }
+    });
+}
+
+static KEPT: OnceLock<Sender<()>> = OnceLock::new();
+
+gort::goroutine_local! {
+    static LOCAL: std::cell::RefCell<Option<Sender<()>>> = std::cell::RefCell::new(None);
+}
+
+/// Lets somebody have `sender` who may still use it.
+fn keep(case: &str, sender: Sender<()>) {
+    let long = ms(60_000);
+    match case {
+        "a sleeper" => {
+            go("holder", move || {
+                gort::sleep(long);
+                drop(sender);
+            });
+        }
+        "a sleeper's box" => {
+            let sender = Box::new(sender);
+            go("holder", move || {
+                gort::sleep(long);
+                drop(sender);
+            });
+        }
+        "a socket's reader" => {
+            go("holder", move || {
+                let listener = gort::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                let mut stream = gort::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let _ = stream.read(&mut [0]);
+                drop((sender, listener));
+            });
+        }
+        "one in a limited receive" => {
+            let (_keep, other) = bounded::<()>(0);
+            go("holder", move || {
+                let _ = other.recv_timeout(long);
+                drop((sender, _keep));
+            });
+        }
+        "one in a select" => {
+            let (_keep, other) = bounded::<()>(0);
+            go("holder", move || {
+                gort::select! {
+                    recv(other) -> _ => (),
+                    default(long) => (),
+                }
+                drop((sender, _keep));
+            });
+        }
+        "one that is parked" => {
+            go("holder", move || {
+                gort::park();
+                drop(sender);
+            });
+        }
+        "a blocked thread" => {
+            gort::go(move || {
+                std::thread::sleep(long);
+                drop(sender);
+            });
+        }
+        "a plain thread" => {
+            std::thread::spawn(move || {
+                std::thread::sleep(long);
+                drop(sender);
+            });
+        }
+        "a global" => drop(KEPT.set(sender)),
+        "a timer" => std::mem::forget(gort::time::after_func(long, move || drop(sender))),
+        "a message" => {
+            let (to_holder, messages) = unbounded();
+            to_holder.send(sender).unwrap();
+            go("holder", move || {
+                gort::sleep(long);
+                drop((messages, to_holder));
+            });
+        }
+        "a local" => {
+            go("holder", move || {
+                LOCAL.with(|local| *local.borrow_mut() = Some(sender));
+                gort::sleep(long);
+            });
+        }
+        "a deep one" => {
+            go("holder", move || {
+                gort::with_stack(1 << 21, || {
+                    gort::sleep(long);
+                    drop(sender);
+                });
+            });
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn wait_for_it(receiver: Receiver<()>) {
+    go("waits", move || receiver.recv().unwrap_or_default());
+}
+
+/// DX-09, the other half. Whose sender somebody has who may still send is not asleep for ever, wherever that one keeps it. One that is stands beside it, so
+/// that there is something to be found.
+#[test]
+fn who_waits_for_somebody_who_may_send_is_not_reported() {
+    let this = child::of(|case| {
+        let own = case.to_owned();
+        elsewhere(|| leak("own sender"));
+        elsewhere(move || {
+            let (sender, receiver) = bounded::<()>(1);
+            wait_for_it(receiver);
+            keep(&own, sender);
+        });
+        let is_known = case != "a deep one";
+        if is_known {
+            wait_until(|| !deadlocks(AGE).is_empty());
+        }
+        for _ in 0..20 {
+            let found = deadlocks(ms(0));
+            assert!(found.len() <= 1, "{found:?}");
+            for found in &found {
+                assert!(found.goroutines().iter().all(|sleeper| sleeper.name() == Some("receives")), "{found}");
+            }
+            std::thread::sleep(ms(10));
+        }
+    });
+    std::thread::scope(|s| {
+        let cases = [
+            "a sleeper",
+            "a sleeper's box",
+            "a socket's reader",
+            "one in a limited receive",
+            "one in a select",
+            "one that is parked",
+            "a blocked thread",
+            "a plain thread",
+            "a global",
+            "a timer",
+            "a message",
+            "a local",
+            "a deep one",
+        ];
+        for case in cases {
+            s.spawn(move || {
+                let ended = this.case(case).env("GORT_WATCHDOG_AFTER", "50ms").run();
+                ended.exited(0).never_says("\"waits\"");
+            });
+        }
+    });
+}
+
+/// DX-09. A sender that a running goroutine has, perhaps in a register only.
+#[test]
+fn who_waits_for_a_running_goroutine_is_not_reported() {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    let this = child::of(|_| {
+        let waits = elsewhere(|| {
+            let (sender, receiver) = bounded::<()>(1);
+            gort::go(move || {
+                while !IS_OVER.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+                sender.send(()).unwrap();
+            });
+            go("waits", move || receiver.recv().unwrap())
+        });
+        for _ in 0..20 {
+            assert!(deadlocks(ms(0)).is_empty());
+            std::thread::sleep(ms(10));
+        }
+        IS_OVER.store(true, SeqCst);
+        waits.join().unwrap();
+    });
+    this.case("").env("GORT_WATCHDOG_AFTER", "50ms").run().exited(0).never_says("gort: ");
+}
