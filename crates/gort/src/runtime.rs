@@ -335,7 +335,7 @@ pub fn blocking_classes() -> Vec<crate::BlockingClassMetrics> {
 /// # Examples
 /// ```
 /// use std::io::{Read, Write};
-/// use std::time::Instant;
+/// use std::time::{Duration, Instant};
 ///
 /// let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
