@@ -191,9 +191,9 @@ fn two_selects_meet_and_exactly_one_operation_happens() {
 }
 
 /// Two values that are sent while a `select!` is about to wait do not overtake each other.
-#[gort::test(procs = [2, 4])]
+#[gort::test(procs = [2, 4], timeout = 120)]
 fn values_that_come_while_a_select_begins_to_wait_keep_their_order() {
-    let count = rounds(50_000);
+    let count = rounds(20_000);
     for capacity in [2, usize::MAX] {
         let (s, r) = bounded(capacity);
         let (_other, nothing) = bounded::<()>(0);
