@@ -16,6 +16,7 @@
 //! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
 //! | `GORT_PERTURB` | rare interleavings on demand: `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
+//! | `GORT_HOG_NICE` | by how much goroutines are made nice that compute without a processor, beyond as many as there are processors: 0 (not at all) to 19. What such a goroutine starts before it calls gort, a thread or a process, inherits that | 10 |
 //! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
 //! | `GORT_MODE` | `migrating` or `bound`, see [`Mode`]; `auto`: migrating where it can be had | `auto` |
@@ -179,6 +180,9 @@ pub struct Metrics {
     pub waiting: u64,
     /// Of those: in a section marked as blocking.
     pub blocking: u64,
+    /// Of those running: that compute without a processor, since it was taken from them. Beyond as many as there are processors they are made nice
+    /// (`GORT_HOG_NICE`).
+    pub hogs: u64,
     /// Goroutines ever started.
     pub created: u64,
     /// Threads that run goroutines, idle ones included.
@@ -253,6 +257,7 @@ pub fn metrics() -> Metrics {
         retakes_marked: retakes::counted(Cause::Marked),
         retakes_in_kernel: retakes::counted(Cause::InKernel),
         retakes_on_cpu: retakes::counted(Cause::OnCpu),
+        hogs: sched::hogs::count() as u64,
         stuck: SCHED.found.stuck.load(Relaxed),
         coarse_locks: SCHED.found.coarse_locks.load(Relaxed),
         deadlocks: SCHED.found.deadlocks.load(Relaxed),

@@ -15,7 +15,7 @@ use gort_lockfree::owner::{Lease, Stay};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
 
 /// What becomes of the goroutine that has just left its stack.
 #[derive(Clone, Copy)]
@@ -90,6 +90,8 @@ pub(crate) struct M {
     pub(super) link: Cell<*const M>,
     /// As `link`.
     pub(super) rest: Cell<Rest>,
+    /// What was done to its thread while it computed without a P (`hogs`).
+    pub(super) hog: AtomicU8,
     /// It has no thread. Written under the scheduler's lock.
     pub(super) is_vacant: AtomicBool,
     /// The thread that has left and waits to be joined (`leave`). As `link`.
@@ -140,6 +142,7 @@ impl M {
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
             rest: Cell::new(Rest::Up),
+            hog: AtomicU8::new(super::hogs::ORDINARY),
             is_vacant: AtomicBool::new(false),
             left_thread: Cell::new(0),
             keeps: AtomicBool::new(false),

@@ -14,6 +14,7 @@ mod crowd;
 mod deadlock;
 mod ends;
 mod fork;
+mod hogs;
 mod host;
 mod idle;
 mod leaks;
