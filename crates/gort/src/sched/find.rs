@@ -52,6 +52,10 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
         }
         if let Some(own) = m.locked.get() {
             put_back_hint(m, hint.take());
+            if m.is_spoilt.get() {
+                locked::give_up(m);
+                return None;
+            }
             let p = locked::wait_for_turn(m);
             return Some((own, p));
         }

@@ -66,6 +66,8 @@ pub(crate) struct M {
     pub(super) spinning: Cell<bool>,
     /// The goroutine that locked it.
     pub(super) locked: Cell<Option<&'static G>>,
+    /// The goroutine that had locked it has ended so: the thread is to end.
+    pub(super) is_spoilt: Cell<bool>,
     pub(super) batch: UnsafeCell<Batch>,
     /// Moving average of one goroutine's run, for the estimate of a poll's backlog.
     pub(super) run_ns: Cell<u64>,
@@ -126,6 +128,7 @@ impl M {
             action: Cell::new(Action::Nothing),
             spinning: Cell::new(false),
             locked: Cell::new(None),
+            is_spoilt: Cell::new(false),
             batch: UnsafeCell::new(Batch::new()),
             run_ns: Cell::new(5_000),
             poll_end_ns: Cell::new(0),

@@ -33,6 +33,7 @@ mod retakes;
 mod shutdown;
 mod signals;
 mod spare;
+mod spoilt;
 mod start;
 mod streams;
 mod support;
