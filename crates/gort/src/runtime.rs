@@ -315,7 +315,7 @@ pub fn blocking_classes() -> Vec<crate::BlockingClassMetrics> {
 ///   built on it panic.
 /// - The root of all contexts ends, [`background`](crate::context::background), and with it all that descend from it, with [`ShuttingDown`] as their
 ///   cause. So the waits that are in a context, or take one, end with an error; and those of gort's calls that return an
-///   [`io::Result`] in no context of their own as well: reads, writes and connects that would have to wait, and every accept. What
+///   [`io::Result`](std::io::Result) in no context of their own as well: reads, writes and connects that would have to wait, and every accept. What
 ///   has come can still be read and answered. What must be done in spite of all, such as saying good-bye, is done in
 ///   [`without_cancel`](crate::context::Context::without_cancel) with a limit of its own.
 /// - It waits until all goroutines have ended, or until `deadline`: for what no context reaches (a sleep, a channel, a lock, a join, a loop, a call
