@@ -15,6 +15,7 @@
 //! | `GORT_SEED` | a number of 64 bits | drawn |
 //! | `GORT_MODE` | `auto`, `migrating` or `bound` | `auto` |
 //! | `GORT_MEMBARRIER` | `on`, `off` | `on` |
+//! | `GORT_HOG_NICE` | 0..=19 | 10 |
 //! | `GORT_RETAKE` | `on`, `off` | `on` |
 //! | `GORT_TEST_SCALE` | a factor above 0 | 1 |
 //! | `GORT_TEST_TIMEOUT` | a time such as `30s` | what the test says |
@@ -63,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) membarrier: bool,
     /// Whether sysmon takes Ps from stuck threads.
     pub(crate) retake: bool,
+    /// By how much goroutines that compute without a P are made nice.
+    pub(crate) hog_nice: Option<u8>,
     /// Factor on the amount of work that tests do.
     pub(crate) test_scale: f64,
     /// Time limit of every test, instead of what it says itself.
@@ -174,6 +177,7 @@ impl Default for Config {
             mode: Mode::Auto,
             membarrier: true,
             retake: true,
+            hog_nice: None,
             test_scale: 1.0,
             test_timeout: None,
         }
@@ -188,7 +192,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 16] = [
+static KNOWN: [Variable; 17] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -253,6 +257,11 @@ static KNOWN: [Variable; 16] = [
         name: "GORT_MEMBARRIER",
         expected: "on or off",
         apply: |config, text| { config.membarrier = on_off(text)?; Ok(()) },
+    },
+    Variable {
+        name: "GORT_HOG_NICE",
+        expected: "0..=19, 0 for not at all",
+        apply: |config, text| { config.hog_nice = Some(whole(text, 0, 19)? as u8); Ok(()) },
     },
     Variable {
         name: "GORT_RETAKE",

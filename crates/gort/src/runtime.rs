@@ -16,6 +16,7 @@
 //! | `GORT_SIGQUIT` | `on`: SIGQUIT prints every goroutine; `off`: leaves the signal alone | `on` |
 //! | `GORT_PERTURB` | rare interleavings on demand: `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
+//! | `GORT_HOG_NICE` | by how much goroutines are made nice that compute without a processor, beyond as many as there are processors: 0 (not at all) to 19. What such a goroutine starts before it calls gort, a thread or a process, inherits that | 10 |
 //! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
 //! | `GORT_MODE` | `migrating` or `bound`, see [`Mode`]; `auto`: migrating where it can be had | `auto` |
@@ -179,6 +180,9 @@ pub struct Metrics {
     pub waiting: u64,
     /// Of those: in a section marked as blocking.
     pub blocking: u64,
+    /// Of those running: that compute without a processor, since it was taken from them. Beyond as many as there are processors they are made nice
+    /// (`GORT_HOG_NICE`).
+    pub hogs: u64,
     /// Goroutines ever started.
     pub created: u64,
     /// Threads that run goroutines, idle ones included.
@@ -253,6 +257,7 @@ pub fn metrics() -> Metrics {
         retakes_marked: retakes::counted(Cause::Marked),
         retakes_in_kernel: retakes::counted(Cause::InKernel),
         retakes_on_cpu: retakes::counted(Cause::OnCpu),
+        hogs: sched::hogs::count() as u64,
         stuck: SCHED.found.stuck.load(Relaxed),
         coarse_locks: SCHED.found.coarse_locks.load(Relaxed),
         deadlocks: SCHED.found.deadlocks.load(Relaxed),
@@ -310,7 +315,7 @@ pub fn blocking_classes() -> Vec<crate::BlockingClassMetrics> {
 ///   built on it panic.
 /// - The root of all contexts ends, [`background`](crate::context::background), and with it all that descend from it, with [`ShuttingDown`] as their
 ///   cause. So the waits that are in a context, or take one, end with an error; and those of gort's calls that return an
-///   [`io::Result`] in no context of their own as well: reads, writes and connects that would have to wait, and every accept. What
+///   [`io::Result`](std::io::Result) in no context of their own as well: reads, writes and connects that would have to wait, and every accept. What
 ///   has come can still be read and answered. What must be done in spite of all, such as saying good-bye, is done in
 ///   [`without_cancel`](crate::context::Context::without_cancel) with a limit of its own.
 /// - It waits until all goroutines have ended, or until `deadline`: for what no context reaches (a sleep, a channel, a lock, a join, a loop, a call

@@ -40,6 +40,7 @@ fn every_variable_arrives() {
         ("GORT_MEMBARRIER", "off"),
         ("GORT_RETAKE", "off"),
         ("GORT_TEST_SCALE", "0.5"),
+        ("GORT_HOG_NICE", "0"),
         ("GORT_THREAD_KEEP_ALIVE", "500ms"),
         ("GORT_TEST_TIMEOUT", "90s"),
     ])
@@ -60,6 +61,7 @@ fn every_variable_arrives() {
         mode: Mode::Bound,
         membarrier: false,
         retake: false,
+        hog_nice: Some(0),
         test_scale: 0.5,
         test_timeout: Some(Duration::from_secs(90)),
     };

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// But it keeps a thread, and should it wait for something that
 /// never comes, nobody else will say so. The report names the goroutine, where it last waited in gort, where it was started, what it does (the
 /// system call's name, or that it computes) and for how long, and what can be done; once for each call site. Marked sections are as they should be,
-/// and never reported. [`metrics`] counts all of them (`stuck`).
+/// and never reported. [`metrics`](super::metrics) counts all of them (`stuck`).
 ///
 /// By `GORT_WATCHDOG`, or [`Builder::watchdog`]; the time by `GORT_WATCHDOG_AFTER`, or [`Builder::watchdog_after`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

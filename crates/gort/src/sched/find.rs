@@ -16,7 +16,7 @@
 
 use super::idle::Rested;
 use super::p::{FAIRNESS, P, TIMER_TICKS};
-use super::{M, SCHED, bound, fixed, global, idle, locked, perturb, resize, run};
+use super::{M, SCHED, bound, fixed, global, hogs, idle, locked, perturb, resize, run};
 use crate::g::record::{BOUND, LOCKED};
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -52,10 +52,17 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
         }
         if let Some(own) = m.locked.get() {
             put_back_hint(m, hint.take());
+            if m.is_spoilt.get() {
+                locked::give_up(m);
+                return None;
+            }
             let p = locked::wait_for_turn(m);
             return Some((own, p));
         }
         let Some(p) = m.p.get() else {
+            if !hogs::comes_back(m) {
+                return None;
+            }
             match idle::acquire(m) {
                 Rested::With(g) => hint = g,
                 Rested::ToLeave if bound::must_stay(m) => {}

@@ -31,6 +31,7 @@ pub(super) fn leave(m: &'static M) {
     m.current.store(ptr::null_mut(), Relaxed);
     m.p_seen.store(ptr::null_mut(), Relaxed);
     m.give_way.store(false, Relaxed);
+    m.hog.store(super::hogs::ORDINARY, Relaxed);
     m.tid.store(0, Relaxed);
     m.stay.clear_mark();
     let me = Thread::current();

@@ -70,40 +70,49 @@ pub(crate) fn unlock(g: &'static G) {
         return;
     }
     g.set_lock_depth(g.lock_depth() - 1);
-    if g.lock_depth() == 0 {
+    if g.lock_depth() == 0 && g.has(LOCKED) {
         release(g);
     }
     checkpoint(g);
 }
 
-/// Ends the lock whatever its depth: the goroutine's end does so.
-pub(crate) fn release(g: &'static G) {
-    g.set_lock_depth(0);
-    if g.has(LOCKED) {
-        let inside = enter(g);
-        g.put(LOCKED, false);
-        if g.has(BOUND) {
-            inside.m.residents.close(false);
-        } else {
-            inside.m.locked.set(None);
-        }
-        inside.leave();
+fn release(g: &'static G) {
+    let inside = enter(g);
+    g.put(LOCKED, false);
+    if g.has(BOUND) {
+        inside.m.residents.close(false);
+    } else {
+        inside.m.locked.set(None);
     }
+    inside.leave();
+}
+
+/// The goroutine ends. Whatever it has done to its thread, it has not undone: the thread ends with it. (In bound mode others may live there.)
+pub(super) fn end(g: &'static G) {
+    if !g.has(LOCKED) {
+        return;
+    }
+    g.set_lock_depth(0);
+    if g.has(BOUND) {
+        return release(g);
+    }
+    let inside = enter(g);
+    g.put(LOCKED, false);
+    // Still locked, by nobody: it runs nothing else, and finds that out when it looks for work.
+    inside.m.is_spoilt.set(true);
+    inside.leave();
+}
+
+/// `m` has a thread that nobody else should get: gives up what it has, to end.
+pub(super) fn give_up(m: &'static M) {
+    m.is_spoilt.set(false);
+    m.locked.set(None);
+    give_p_away(m);
 }
 
 /// The M's own goroutine has parked: gives the P away and sleeps until somebody hands one over for it.
 pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
-    if m.spinning.replace(false) {
-        SCHED.spinning.stop_without_work();
-    }
-    match m.p.get() {
-        Some(p) => {
-            idle::release(m, p);
-            idle::handoff_or_idle(p);
-        }
-        // Our goroutine lost its P and was put into the global queue; this M does not look there, so somebody else must.
-        None => idle::wake_for_work(),
-    }
+    give_p_away(m);
     // Relaxed, both: a hint for `leave`, which looks again.
     m.keeps.store(true, Relaxed);
     // Acquire: pairs with the Release in `hand_over`.
@@ -117,6 +126,20 @@ pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
     let p = unsafe { &*m.locked_p.load(Relaxed) };
     idle::adopt(m, p);
     p
+}
+
+fn give_p_away(m: &'static M) {
+    if m.spinning.replace(false) {
+        SCHED.spinning.stop_without_work();
+    }
+    match m.p.get() {
+        Some(p) => {
+            idle::release(m, p);
+            idle::handoff_or_idle(p);
+        }
+        // Our goroutine lost its P and was put into the global queue; this M does not look there, so somebody else must.
+        None => idle::wake_for_work(),
+    }
 }
 
 /// `g` belongs to another M: that one gets our P.

@@ -15,7 +15,7 @@ use gort_lockfree::owner::{Lease, Stay};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
 
 /// What becomes of the goroutine that has just left its stack.
 #[derive(Clone, Copy)]
@@ -66,6 +66,8 @@ pub(crate) struct M {
     pub(super) spinning: Cell<bool>,
     /// The goroutine that locked it.
     pub(super) locked: Cell<Option<&'static G>>,
+    /// The goroutine that had locked it has ended so: the thread is to end.
+    pub(super) is_spoilt: Cell<bool>,
     pub(super) batch: UnsafeCell<Batch>,
     /// Moving average of one goroutine's run, for the estimate of a poll's backlog.
     pub(super) run_ns: Cell<u64>,
@@ -90,6 +92,8 @@ pub(crate) struct M {
     pub(super) link: Cell<*const M>,
     /// As `link`.
     pub(super) rest: Cell<Rest>,
+    /// What was done to its thread while it computed without a P (`hogs`).
+    pub(super) hog: AtomicU8,
     /// It has no thread. Written under the scheduler's lock.
     pub(super) is_vacant: AtomicBool,
     /// The thread that has left and waits to be joined (`leave`). As `link`.
@@ -124,6 +128,7 @@ impl M {
             action: Cell::new(Action::Nothing),
             spinning: Cell::new(false),
             locked: Cell::new(None),
+            is_spoilt: Cell::new(false),
             batch: UnsafeCell::new(Batch::new()),
             run_ns: Cell::new(5_000),
             poll_end_ns: Cell::new(0),
@@ -140,6 +145,7 @@ impl M {
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
             rest: Cell::new(Rest::Up),
+            hog: AtomicU8::new(super::hogs::ORDINARY),
             is_vacant: AtomicBool::new(false),
             left_thread: Cell::new(0),
             keeps: AtomicBool::new(false),

@@ -42,6 +42,7 @@
 //! | `left` | what remains after a shutdown |
 //! | `forked` | what is left in the child of a fork |
 //! | `crowd` | who holds the threads, said before there are none left |
+//! | `hogs` | how much of the machine those get that compute without a P |
 //! | `stackless`, `threadless` | going on without memory for a stack, without another thread |
 //!
 //! Lock order: that of start and stop, that of a change of Ps, the scheduler's (`global`), which takes nothing but a timer set's and what that
@@ -55,6 +56,7 @@ pub(crate) mod enter;
 mod find;
 pub(crate) mod forked;
 pub(crate) mod global;
+pub(crate) mod hogs;
 mod idle;
 mod leave;
 pub(crate) mod left;
@@ -170,6 +172,8 @@ pub(crate) struct Fixed {
     pub(crate) bound_because: Option<&'static str>,
     pub(crate) barrier: Barrier,
     pub(crate) retake: bool,
+    /// By how much those are made nice that compute without a P; 0: not at all.
+    pub(crate) hog_nice: u8,
     pub(crate) deadlock: crate::config::DeadlockPolicy,
     pub(crate) start_ns: u64,
     pub(crate) seed: u64,

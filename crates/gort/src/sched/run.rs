@@ -354,7 +354,7 @@ extern "C" fn goroutine_main(address: usize) -> ! {
         run_destructors();
     }
     // After the last of the user's code, which may lock, and may park.
-    super::locked::release(g);
+    super::locked::end(g);
     let m = super::enter::enter_or_lose(g);
     // The last store before the switch: a park in between would have written over it.
     g.set_wait_object(scope);

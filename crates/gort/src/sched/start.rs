@@ -7,7 +7,7 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, crowd, forked, perturb, run, spare, sysmon, threadless, watch};
+use super::{Fixed, M, MAX_MS, SCHED, crowd, forked, hogs, perturb, run, spare, sysmon, threadless, watch};
 use crate::config::{Config, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
@@ -176,6 +176,7 @@ fn first(config: &Config, wishes: &Wishes) {
         bound_because,
         barrier: if config.membarrier { Barrier::probe() } else { Barrier::None },
         retake: config.retake,
+        hog_nice: config.hog_nice.unwrap_or(hogs::NICER_BY),
         deadlock: config.deadlock,
         start_ns: clock::now_ns(),
         seed,
@@ -331,6 +332,7 @@ fn m_main(m: &'static M) {
         identity.warm_malloc();
     }
     control::take_usual();
+    hogs::begin();
     // Without it an overflow on this thread ends in a plain SIGSEGV.
     let _alt_stack = fault::thread_alt_stack();
     run::run(m);

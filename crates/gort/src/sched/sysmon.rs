@@ -154,6 +154,7 @@ fn watch() {
         let now_ns = clock::now_ns();
         let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut watch);
         watch.look(steady.at(now_ns), steady.lost_ns);
+        watch.hogs.look(now_ns);
         // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
         let handoffs = SCHED.handoffs.load(Relaxed);
         if handoffs != handoffs_seen {
@@ -403,6 +404,9 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
                 _ => Cause::InKernel,
             };
             retakes::count(g, cause);
+            if cause == Cause::OnCpu {
+                watch.hogs.add(m, seq);
+            }
             if !is_blocking {
                 watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
             }

@@ -243,6 +243,10 @@ impl Drop for OsThreadGuard {
 /// Ties the calling goroutine to its OS thread, and the thread to it: it runs on no other, and no other runs on it, until the guard is dropped
 /// or the goroutine ends. Calls nest.
 ///
+/// A goroutine that ends with the lock held (a guard that was forgotten) takes its thread with it, as in Go: what it has done to the thread cannot be
+/// undone by anybody else. New threads are started by a thread of the runtime's own, so they inherit nothing of it. In
+/// [bound mode](crate::runtime::Mode) the thread stays.
+///
 /// For whatever the kernel keeps by thread: namespaces, affinity, credentials, graphics contexts. Parking then costs two thread switches. Does
 /// nothing on a plain thread.
 ///

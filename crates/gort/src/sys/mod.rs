@@ -15,6 +15,7 @@ pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod peek;
 pub(crate) mod poller;
+pub(crate) mod priority;
 pub(crate) mod raw;
 pub(crate) mod signal;
 pub(crate) mod socket;

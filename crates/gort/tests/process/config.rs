@@ -24,6 +24,7 @@ fn a_wrong_value_of_any_variable_is_refused_by_name() {
         ("GORT_MODE", "auto, migrating or bound", &["fast", "Bound"]),
         ("GORT_MEMBARRIER", "on or off", &["maybe", "0"]),
         ("GORT_RETAKE", "on or off", &["never", "true"]),
+        ("GORT_HOG_NICE", "0..=19", &["20", "-1", "off"]),
         ("GORT_THREAD_KEEP_ALIVE", "a time", &["0", "never", "25h"]),
         ("GORT_TEST_TIMEOUT", "a time", &["0", "soon", "5h"]),
     ] {

@@ -24,6 +24,7 @@ mod stuck;
 mod waits;
 
 use super::M;
+use super::hogs::Hogs;
 use super::{SCHED, fixed, stop};
 use crate::config::WatchdogPolicy;
 use crate::dump;
@@ -86,6 +87,7 @@ impl Found {
 /// What sysmon knows. Times are those of its own clock, which stands still while the process does.
 pub(super) struct Watch {
     stuck: Stuck,
+    pub(super) hogs: Hogs,
     printer: Printer,
     /// When to look next at who waits for whom.
     waits_due_ns: u64,
@@ -96,7 +98,14 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new() -> Self {
-        Self { stuck: Stuck::new(), printer: Printer::new(), waits_due_ns: 0, lost_ns: 0, looked_ms: 0 }
+        Self {
+            stuck: Stuck::new(),
+            hogs: Hogs::new(),
+            printer: Printer::new(),
+            waits_due_ns: 0,
+            lost_ns: 0,
+            looked_ms: 0,
+        }
     }
 
     /// The goroutine on `m` has lost its P in its visit `seq` to user code, or keeps others waiting; its thread had used `cpu_ns` when it was seen there
