@@ -46,6 +46,7 @@ mod blocking;
 pub mod chan;
 mod config;
 pub mod context;
+mod deep;
 mod dump;
 mod g;
 mod host;
@@ -65,11 +66,12 @@ mod timer;
 mod wait;
 
 pub use blocking::{BlockingClass, BlockingClassMetrics, blocking, blocking_class, blocking_ctx, blocking_send};
+pub use deep::with_stack;
 pub use gort_macros::{main, test};
 pub use host::host;
 pub use spawn::{
     Builder, Goroutine, GoroutineId, GoroutineLocal, JoinHandle, OsThreadGuard, Scope, ScopedJoinHandle, current, go,
-    lock_os_thread, park, park_timeout, scope, sleep, unlock_os_thread, with_stack, yield_now,
+    lock_os_thread, park, park_timeout, scope, sleep, unlock_os_thread, yield_now,
 };
 
 /// What the macros expand to. Not for anybody else.

@@ -2,7 +2,7 @@
 //!
 //! A goroutine that computes for longer than a slice loses its P and goes on as an ordinary thread. The kernel shares the processors among all
 //! threads, so with many of those the Ms that have the Ps get little: beside 64 of them on two processors a ticker of 1 ms came up once in 10 ms.
-//! Two things help, together and only together (docs/decisions/0007):
+//! Two things help, together and only together (docs/decisions/0009):
 //!
 //! - As many of them as there are Ps are left as they are. Those beyond are made *nice*: they get what others leave, which is everything where nobody
 //!   else wants it.

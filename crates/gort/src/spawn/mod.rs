@@ -1,7 +1,6 @@
 //! Starting goroutines and waiting for them: [`go`], [`Builder`], [`scope`], [`JoinHandle`], and the goroutine as a value.
 
 mod builder;
-mod deep;
 mod goroutine;
 pub(crate) mod join;
 pub(crate) mod local;
@@ -10,7 +9,6 @@ pub(crate) mod scope;
 mod task;
 
 pub use builder::Builder;
-pub use deep::with_stack;
 pub use goroutine::{
     Goroutine, GoroutineId, OsThreadGuard, current, lock_os_thread, park, park_timeout, sleep, unlock_os_thread,
     yield_now,

@@ -18,7 +18,9 @@ fn ms(count: u64) -> Duration {
 /// class) before the next is started. `body` gets the number of the call.
 fn in_turn(class: &'static BlockingClass, count: usize, body: impl Fn(usize) + Send + Sync + 'static) {
     let body = Arc::new(body);
-    let arrived = || class.metrics().entered as usize + class.metrics().waiting;
+    // In the queue, and not only on the way to it as for the figure.
+    let queued = || gort::runtime::dump().matches(&format!("[blocking class {:?}", class.metrics().name)).count();
+    let arrived = || class.metrics().entered as usize + queued();
     let before = arrived();
     let (mut goroutines, mut threads) = (Vec::new(), Vec::new());
     for index in 0..count {
