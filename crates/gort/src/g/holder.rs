@@ -1,10 +1,12 @@
 //! Who holds a lock: written by whoever takes it, read when somebody has waited for it for long.
 //!
 //! It is an address on the holder's stack, not its record: to know the record a holder would have to read a thread-local, while the slot of a stack, and
-//! with it the goroutine, is found from any address in it, by whoever wants to know. Two plain stores, to a line that the holder has just changed.
+//! with it the goroutine, is found from any address in it, by whoever wants to know. Two plain stores, to a line that the holder has just changed, and
+//! one when it lets go: who is next in line may have been given the lock, and write itself down much later.
 //!
 //! A guard stays with its goroutine, so what the last one to lock has written stays true until it unlocks. (One who has forgotten its guard and ended
-//! holds the lock for ever; then a later goroutine on the same stack may be named in its place.) Of several readers only the last is known.
+//! holds the lock for ever; then a later goroutine on the same stack may be named in its place.) But a guard may leave the stack of a `with_stack`: so
+//! of what was noted on a slot that was ever lent, nobody can tell whose it is. Of several readers only the last is known, as long as none has left.
 //!
 //! A party that waits gives the address of this as the object of its wait, and keeps it alive as long as it waits.
 
@@ -80,6 +82,13 @@ impl Holder {
         self.note_as(READER, site);
     }
 
+    /// The caller is about to let go of it.
+    #[inline(always)]
+    pub(crate) fn clear(&self) {
+        // Relaxed: as in `note_as`. Whoever takes the lock next writes later.
+        self.place.store(0, Relaxed);
+    }
+
     #[inline(always)]
     fn note_as(&self, kind: usize, site: &'static Location<'static>) {
         let here = 0_usize;
@@ -97,7 +106,7 @@ impl Holder {
 
 /// The goroutine on whose stack this is.
 fn goroutine_at(address: usize) -> Option<&'static G> {
-    let place = slab::find(address)?;
+    let place = slab::find(address).filter(|place| !place.footer.was_lent())?;
     // SAFETY: null, or a record, and records are never freed.
     let g: &'static G = unsafe { place.footer.goroutine().cast::<G>().as_ref() }?;
     // The footer keeps the last one that there was.

@@ -60,6 +60,8 @@ pub(crate) struct SlotFooter {
     pub(super) newer: AtomicUsize,
     /// It is no goroutine's own: somebody's frames are on it for the time of a call (`with_stack`). Set before and after that call.
     lent: AtomicBool,
+    /// It has been so at some time.
+    was_lent: AtomicBool,
     /// How far the slot has been prepared. Its owner's, or the list's lock guards it.
     pub(super) progress: AtomicU8,
 }
@@ -75,6 +77,7 @@ impl SlotFooter {
             older: AtomicUsize::new(0),
             newer: AtomicUsize::new(0),
             lent: AtomicBool::new(false),
+            was_lent: AtomicBool::new(false),
             progress: AtomicU8::new(0),
         }
     }
@@ -90,6 +93,7 @@ impl SlotFooter {
         // Relaxed: as above.
         self.lent.store(lent, Relaxed);
         if lent {
+            self.was_lent.store(true, Relaxed);
             LENT.fetch_add(1, Relaxed);
         } else {
             LENT.fetch_sub(1, Relaxed);
@@ -99,6 +103,11 @@ impl SlotFooter {
     pub(crate) fn is_lent(&self) -> bool {
         // Relaxed: as above.
         self.lent.load(Relaxed)
+    }
+
+    pub(crate) fn was_lent(&self) -> bool {
+        // Relaxed: as above.
+        self.was_lent.load(Relaxed)
     }
 
     pub(crate) fn goroutine(&self) -> *const () {

@@ -296,6 +296,7 @@ impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.mutex.poison.end(&self.before);
+        self.mutex.gate.holder.clear();
         self.mutex.gate.give(ALL);
     }
 }

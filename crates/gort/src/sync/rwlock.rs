@@ -393,6 +393,8 @@ fn give_way() {
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        // Whichever reader it names: perhaps this one.
+        self.lock.gate.holder.clear();
         self.lock.gate.give(READER.count());
     }
 }
@@ -401,6 +403,7 @@ impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.lock.poison.end(&self.before);
+        self.lock.gate.holder.clear();
         self.lock.gate.give(ALL);
     }
 }

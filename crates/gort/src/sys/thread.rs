@@ -98,6 +98,21 @@ pub(crate) fn gettid() -> u32 {
     unsafe { raw::syscall0(libc::SYS_gettid) }.unwrap_or(0) as u32
 }
 
+/// First and last address of the calling thread's own stack, thread-locals included.
+pub(crate) fn own_stack() -> Option<(usize, usize)> {
+    let mut attributes = std::mem::MaybeUninit::uninit();
+    let (mut low, mut bytes) = (std::ptr::null_mut(), 0);
+    // SAFETY: the first call initialises them, and the others are on initialised ones.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let outcome = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut low, &raw mut bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        (outcome == 0).then_some((low as usize, low as usize + bytes))
+    }
+}
+
 /// CPU time that the thread `tid` of this process has used, in ns; `None` if there is no such thread.
 ///
 /// The clock's number is the kernel's encoding of "this thread's CPU clock" (`clock_getcpuclockid(3)` describes it for processes).

@@ -288,3 +288,76 @@ fn who_waits_for_a_running_goroutine_is_not_reported() {
     });
     this.case("").env("GORT_WATCHDOG_AFTER", "50ms").run().exited(0).never_says("gort: ");
 }
+
+type Ends = [Option<Sender<()>>];
+
+const LARGE: usize = 8 << 20;
+
+/// Memory for ends, with such flags besides.
+fn memory(bytes: usize, flags: i32) -> &'static mut Ends {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+    // SAFETY: a new mapping, never unmapped; zeros are `None`s.
+    unsafe {
+        let at = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        std::slice::from_raw_parts_mut(at.cast(), bytes / size_of::<Sender<()>>())
+    }
+}
+
+/// Puts an end for which somebody waits into the memory, from a thread that is gone afterwards.
+fn put(to: &'static mut Ends, at: usize) -> &'static mut Ends {
+    let put = move || {
+        let (sender, receiver) = bounded(1);
+        to[at] = Some(sender);
+        go("waits", move || receiver.recv().unwrap_or_default());
+        std::hint::black_box(&mut [0_u8; 64 << 10]);
+        to
+    };
+    std::thread::spawn(put).join().unwrap()
+}
+
+/// Moves an end to and fro, far enough for a search to be at one place and then at the other.
+fn move_it(ends: &mut Ends) {
+    loop {
+        ends.swap(100, 999_000);
+        std::hint::black_box(&mut [0_u8; 64 << 10]);
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// Wherever it is: beside a page that cannot be read; in memory that goes on where the stack of the searching thread ends; moved by a
+/// goroutine whose thread is in the kernel most of the time.
+#[test]
+fn who_waits_for_an_end_that_is_hard_to_see_is_not_reported() {
+    let this = child::of(|case| {
+        match case {
+            "guard" => {
+                const MADV_GUARD_INSTALL: i32 = 102;
+                // On the second page of 64 KiB.
+                let ends = memory(LARGE, 0);
+                let from = (ends.as_ptr() as usize).next_multiple_of(64 << 10) - ends.as_ptr() as usize;
+                let ends = put(&mut ends[from / size_of::<Sender<()>>()..], 600);
+                // Where there is no such thing nothing changes.
+                // SAFETY: the first page, in which there is nothing.
+                unsafe { libc::madvise(ends.as_mut_ptr().cast(), 4096, MADV_GUARD_INSTALL) };
+            }
+            "stack" => {
+                gort::go(|| ()).join().unwrap();
+                (0..8).for_each(|_| _ = put(memory(1 << 20, libc::MAP_STACK), 0));
+            }
+            _ => {
+                let ends = put(memory(LARGE, 0), 100);
+                gort::go(|| move_it(ends));
+            }
+        }
+        std::thread::sleep(ms(100));
+        for _ in 0..50 {
+            let found = deadlocks(AGE);
+            assert!(found.is_empty(), "{}", found[0]);
+            std::thread::sleep(ms(3));
+        }
+    });
+    for case in ["guard", "stack", "moves"] {
+        this.case(case).env("GORT_WATCHDOG", "off").run().exited(0);
+    }
+}

@@ -256,3 +256,104 @@ fn a_lock_held_across_a_wait_is_reported_with_both_sites() {
     }
     this.case("alone").env("GORT_WATCHDOG_AFTER", "100ms").run().exited(0).never_says("gort: ");
 }
+
+/// Who has let go of a lock does not hold it, whoever else does: a guard that has left the stack it was made on, whose next user wants the lock; the last
+/// reader, while an earlier one reads on; one that has unlocked, while the next in line has no thread to run on.
+#[test]
+fn who_has_let_go_is_not_named() {
+    let this = child::of(|case| {
+        match case {
+            "guard" => guard_from_another_stack(),
+            "reader" => last_reader_has_gone(),
+            _ => heir_without_thread(),
+        }
+        assert_eq!((metrics().deadlocks, metrics().coarse_locks), (0, 0));
+    });
+    for case in ["guard", "reader", "heir"] {
+        let settings = this.case(case);
+        let settings = if case == "heir" { settings.env("GORT_MODE", "bound") } else { settings };
+        settings
+            .env("GORT_WATCHDOG_AFTER", "100ms")
+            .run()
+            .exited(0)
+            .never_says("deadlock")
+            .never_says("with a lock held");
+    }
+}
+
+fn guard_from_another_stack() {
+    const STACK: usize = 256 << 10;
+    let holder = move || {
+        let mutex = Arc::new(Mutex::new(()));
+        let held = gort::with_stack(STACK, || mutex.lock());
+        let locks = |_| {
+            let mutex = mutex.clone();
+            Builder::new().stack_size(STACK).spawn(move || drop(mutex.lock())).unwrap()
+        };
+        // More than a processor has stacks at hand.
+        let all: Vec<_> = (0..200).map(locks).collect();
+        gort::blocking(|| std::thread::sleep(ms(400)));
+        assert!(deadlocks(AGE).is_empty(), "{}", deadlocks(AGE)[0]);
+        drop(held);
+        all.into_iter().for_each(|handle| handle.join().unwrap());
+    };
+    gort::go(holder).join().unwrap();
+}
+
+fn last_reader_has_gone() {
+    let lock = Arc::new(RwLock::new(()));
+    let _reads_on = lock.read();
+    let theirs = lock.clone();
+    let gone = gort::go(move || {
+        drop(theirs.read());
+        gort::sleep(ms(60_000));
+    });
+    wait_for_state(gone.goroutine().id(), "sleep");
+    let theirs = lock.clone();
+    gort::go(move || drop(theirs.write()));
+    std::thread::sleep(ms(400));
+}
+
+/// `heir` and `keeper` share a thread.
+fn heir_without_thread() {
+    let (first, second) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
+    let (theirs, other) = (first.clone(), second.clone());
+    let (let_go, told) = gort::chan::bounded::<()>(1);
+    let lets_go = gort::go(move || {
+        // Nobody else begins here.
+        let _alone = gort::lock_os_thread();
+        let held = theirs.lock();
+        told.recv().unwrap();
+        drop(held);
+        drop(other.lock());
+    });
+    wait_for_state(lets_go.goroutine().id(), "chan receive");
+    let theirs = first.clone();
+    let (keep, begins) = gort::chan::bounded::<()>(1);
+    let (say, has_begun) = gort::chan::bounded::<()>(1);
+    let heir = gort::go(move || {
+        // As a child it begins where its parent waits.
+        let keeper = gort::go(move || {
+            let _alone = gort::lock_os_thread();
+            say.send(()).unwrap();
+            begins.recv().unwrap();
+            let_go.send(()).unwrap();
+            std::thread::sleep(ms(1000));
+        });
+        drop(theirs.lock());
+        keeper.join().unwrap();
+    });
+    wait_for_state(heir.goroutine().id(), "sync.Mutex.Lock");
+    has_begun.recv().unwrap();
+    let holds = gort::go(move || {
+        let _second = second.lock();
+        drop(first.lock());
+    });
+    wait_for_state(holds.goroutine().id(), "sync.Mutex.Lock");
+    keep.send(()).unwrap();
+    std::thread::sleep(ms(600));
+    assert!(deadlocks(AGE).is_empty(), "{}", deadlocks(AGE)[0]);
+    for handle in [lets_go, heir, holds] {
+        handle.join().unwrap();
+    }
+}

@@ -144,6 +144,24 @@ fn a_marked_section_is_not_reported() {
     this.case("").env("GORT_MAXPROCS", "1").env("GORT_WATCHDOG_AFTER", "50ms").run().exited(0).never_says("gort: ");
 }
 
+/// Nor is one that begins when the processor is gone already.
+#[test]
+fn a_marked_section_after_a_retake_is_not_reported() {
+    let this = child::of(|_| {
+        want_the_processor();
+        gort::go(|| {
+            let start = Instant::now();
+            while start.elapsed() < ms(100) {
+                std::hint::spin_loop();
+            }
+            gort::blocking(|| block("sleep"));
+        });
+        std::thread::sleep(ms(900));
+        assert_eq!(metrics().stuck, 0);
+    });
+    this.case("").env("GORT_MAXPROCS", "1").env("GORT_WATCHDOG_AFTER", "200ms").run().exited(0).never_says("gort: ");
+}
+
 /// A process that was stopped for a while has no hogs: neither a retake nor a report for each goroutine that ran when it was stopped.
 #[test]
 fn a_stopped_process_has_no_hogs() {

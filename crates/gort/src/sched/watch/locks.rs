@@ -1,7 +1,7 @@
 //! Coarse locks: one that is held by a goroutine which waits for something else, while others wait for the lock.
 //!
 //! What the holder does is seen of its own wait; that it holds the lock, from who waits for it (`waits`). So nothing is paid for it while locks change
-//! hands quickly. A lock held for reading is put down to the last reader, which is right if there is one.
+//! hands quickly. A lock held for reading is put down to the last reader, as long as none has left since.
 
 use super::waits::Party;
 use crate::g::{Seen, WaitReason};

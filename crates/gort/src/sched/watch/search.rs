@@ -12,7 +12,7 @@
 //! | all other memory that can be written: heap, globals, stacks of threads | nobody's |
 //!
 //! An end may move while the search goes on, and a goroutine that computes may have it in a register only. So the search counts only if from before its
-//! beginning to after its end no goroutine has run and no thread that runs goroutines was on a processor. A busy process may never be that quiet.
+//! beginning to after its end no goroutine has run and no thread that runs goroutines has used a processor. A busy process may never be that quiet.
 //!
 //! **Not to find oneself.** What is sought is kept hidden, as the complement of the address; the searching thread's stack and buffer are left out, what it leaves on that stack is wiped, and
 //! the records are left out, which say what their goroutine waits for.
@@ -66,9 +66,10 @@ pub(super) fn owners(channels: &[usize], parties: &HashMap<u64, usize>) -> Optio
     let mut left_out = vec![search.buffer_range()];
     left_out.extend(slab::reservations());
     left_out.extend(registry::chunks());
-    let here = 0_usize;
+    // Not the mapping that it is in: that may go on with somebody else's memory.
+    left_out.push(thread::own_stack()?);
     for (start, end, is_searched) in mappings()? {
-        if is_searched && !(start..end).contains(&(&raw const here as usize)) {
+        if is_searched {
             search.all_but(start, end, &left_out, None);
         }
     }
@@ -77,8 +78,8 @@ pub(super) fn owners(channels: &[usize], parties: &HashMap<u64, usize>) -> Optio
     (is_quiet && !search.has_failed).then(|| std::mem::take(&mut search.owners))
 }
 
-/// The visits of those threads that are in user code, all of them in the kernel; `None` if one computes.
-fn threads_at_rest() -> Option<Vec<(u32, u64)>> {
+/// The visits of those threads that are in user code, all of them in the kernel, and the CPU time that they have used; `None` if one computes.
+fn threads_at_rest() -> Option<Vec<(u32, u64, u64)>> {
     let mut running = 0;
     registry::for_each(|g| {
         let is_on_thread = matches!(g.status(), Status::Running | Status::Blocking | Status::Ending);
@@ -88,8 +89,9 @@ fn threads_at_rest() -> Option<Vec<(u32, u64)>> {
     for m in snapshot::ms() {
         let seq = m.stay.sample();
         // Relaxed: set before the M took its first P.
-        if Stay::in_user_code(seq) && thread::is_runnable(m.tid.load(Relaxed)) == Some(false) {
-            at_rest.push((m.id, seq));
+        let tid = m.tid.load(Relaxed);
+        if Stay::in_user_code(seq) && thread::is_runnable(tid) == Some(false) {
+            at_rest.push((m.id, seq, thread::cpu_ns(tid)?));
         }
     }
     (at_rest.len() >= running).then_some(at_rest)
@@ -174,6 +176,12 @@ impl<'a> Search<'a> {
         // SAFETY: the buffer is ours, has room for so many words, and is only used here.
         let words = unsafe { std::slice::from_raw_parts_mut(self.buffer as *mut usize, count) };
         if peek::read(start, words).is_none() {
+            let (end, page_end) = (start + count * WORD, (start / stackmem::PAGE + 1) * stackmem::PAGE);
+            if end > page_end {
+                // What can be read of it.
+                self.piece(start, (page_end - start) / WORD, owner);
+                return self.piece(page_end, (end - page_end) / WORD, owner);
+            }
             // A guard, or unmapped meanwhile, which could only be if somebody ran. But perhaps the kernel does not do it at all.
             let mut word = [0];
             self.has_failed |= peek::read(self.buffer, &mut word).is_none();

@@ -8,7 +8,7 @@
 //! because the machine has more to do, is no hog; it is looked at again later.
 
 use super::super::{M, SCHED, idle, retakes};
-use crate::g::{G, registry};
+use crate::g::{G, Status, registry};
 use crate::sys::call::Place;
 use crate::sys::thread;
 use crate::timer::NEVER;
@@ -78,6 +78,11 @@ impl Stuck {
                 continue;
             }
             let Some(g) = m.current() else { continue };
+            if g.status() == Status::Blocking {
+                // A marked section begins without a visit to the runtime where there is no P to give away.
+                self.add(m, note.seq, cpu_ns, now_ns);
+                continue;
+            }
             let siblings = m.residents.alive().saturating_sub(1);
             let report = report(g, place, has_computed, now_ns - note.since_ns, siblings);
             // It may have come back meanwhile, and then nothing of this need be true.
