@@ -17,7 +17,7 @@ use std::thread;
 /// stack comes from the same pool as goroutines' and goes back to it, so a call costs some 100 ns once one of the size is there, and what is not
 /// touched costs no memory. A recursion that may become still deeper can call `with_stack` again.
 ///
-/// `bytes` is rounded up to a power of two, 64 KiB at least, the guard included. An overflow ends the process with a message, as everywhere. Code that asks the system for the
+/// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included. An overflow ends the process with a message, as everywhere. Code that asks the system for the
 /// bounds of the stack it runs on gets the new ones.
 ///
 /// # Panics

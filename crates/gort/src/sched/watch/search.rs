@@ -142,9 +142,10 @@ impl<'a> Search<'a> {
     fn goroutine(&mut self, g: &'static G, place: Option<usize>) {
         let status = g.status();
         let is_begun = g.tp.get() != 0;
-        // Of one that has begun the body holds nothing yet, or only what was moved out.
+        // Of one that has begun the body holds nothing yet, or only what was moved out; while it ends, its result.
         if !g.is_thread()
-            && (status == Status::Dormant || status == Status::Done || status == Status::Runnable && !is_begun)
+            && (matches!(status, Status::Dormant | Status::Ending | Status::Done)
+                || status == Status::Runnable && !is_begun)
         {
             self.range(g.body() as usize, g.body() as usize + crate::g::record::BODY_BYTES, None);
         }
