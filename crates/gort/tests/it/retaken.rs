@@ -1,8 +1,8 @@
 //! Acceptance cases once more, while processors are taken from the goroutines in them.
 
-use crate::support::{needs_migration, os_thread, scaled};
+use crate::support::{keep_off, needs_migration, os_thread, scaled};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::{Duration, Instant};
 
@@ -69,17 +69,7 @@ fn a_locked_goroutine_that_loses_its_processor_stays_on_its_thread_alone() {
     let stop = Arc::new(AtomicBool::new(false));
     let locked_on = Arc::new(AtomicI64::new(0));
     // Two for each processor: somebody always waits for one.
-    let others: Vec<_> = (0..2 * gort::runtime::max_procs())
-        .map(|_| {
-            let (stop, locked_on) = (stop.clone(), locked_on.clone());
-            gort::go(move || {
-                while !stop.load(Relaxed) {
-                    assert_ne!(os_thread(), locked_on.load(Acquire));
-                    gort::yield_now();
-                }
-            })
-        })
-        .collect();
+    let others = keep_off(2 * gort::runtime::max_procs(), &stop, &locked_on);
     let locked = gort::go({
         let locked_on = locked_on.clone();
         move || {

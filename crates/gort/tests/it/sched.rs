@@ -392,17 +392,7 @@ fn a_locked_goroutine_stays_on_its_thread_alone() {
     use crate::support::os_thread;
     let stop = Arc::new(AtomicBool::new(false));
     let locked_on = Arc::new(std::sync::atomic::AtomicI64::new(0));
-    let others: Vec<_> = (0..8)
-        .map(|_| {
-            let (stop, locked_on) = (stop.clone(), locked_on.clone());
-            gort::go(move || {
-                while !stop.load(Relaxed) {
-                    assert_ne!(os_thread(), locked_on.load(Acquire));
-                    gort::yield_now();
-                }
-            })
-        })
-        .collect();
+    let others = crate::support::keep_off(8, &stop, &locked_on);
     let locked = gort::go({
         let locked_on = locked_on.clone();
         move || {

@@ -4,6 +4,9 @@ pub(crate) use crate::common::{needs_migration, rounds, scaled};
 
 use gort::chan::{Sender, unbounded};
 use gort::context::{Cancel, Context, background};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Duration;
 
 /// Yields until `condition` holds; the test's time limit ends it if it never does.
@@ -27,6 +30,21 @@ pub(crate) fn wait_for_state<T>(handle: &gort::JoinHandle<T>, words: &str) {
 pub(crate) fn os_thread() -> i64 {
     // SAFETY: gettid has no preconditions.
     unsafe { libc::syscall(libc::SYS_gettid) }
+}
+
+/// Goroutines that yield until `stop`, and never find themselves on the thread that `locked_on` names.
+pub(crate) fn keep_off(count: usize, stop: &Arc<AtomicBool>, locked_on: &Arc<AtomicI64>) -> Vec<gort::JoinHandle<()>> {
+    (0..count)
+        .map(|_| {
+            let (stop, locked_on) = (stop.clone(), locked_on.clone());
+            gort::go(move || {
+                while !stop.load(Relaxed) {
+                    assert_ne!(os_thread(), locked_on.load(Acquire));
+                    gort::yield_now();
+                }
+            })
+        })
+        .collect()
 }
 
 /// Small and the same in every run, as far as the order of things is.

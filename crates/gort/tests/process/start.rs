@@ -1,29 +1,12 @@
 //! A runtime that cannot be had: the program says why and ends with status 2.
 
 use crate::child::{self, Ended};
+use crate::common::library::{Scratch, compile};
 use crate::support::set_limit;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// A directory of this process that goes with the value.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gort-process-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory for scratch files");
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use std::path::PathBuf;
 
 /// A library to preload whose `getauxval` does not report FSGSBASE; `None` where no C compiler is.
-fn shim(at: &Path) -> Option<PathBuf> {
+fn shim(at: &Scratch) -> Option<PathBuf> {
     const SOURCE: &str = "
         #define _GNU_SOURCE
         #include <dlfcn.h>
@@ -33,10 +16,7 @@ fn shim(at: &Path) -> Option<PathBuf> {
             unsigned long value = next(type);
             return type == AT_HWCAP2 ? value & ~2UL : value;
         }";
-    let (source, library) = (at.join("shim.c"), at.join("shim.so"));
-    std::fs::write(&source, SOURCE).expect("a scratch file");
-    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
-    compiled.is_ok_and(|status| status.success()).then_some(library)
+    compile(at, "shim", "c", SOURCE, &[])
 }
 
 fn assert_refused(ended: &Ended, why: &str) {
@@ -61,8 +41,8 @@ fn without_fsgsbase_the_program_says_so_and_goes_on_bound_or_ends() {
         assert_eq!((gort::runtime::mode(), gort::runtime::bound_because()), (metrics.mode, metrics.bound_because));
         println!("it ran");
     });
-    let scratch = Scratch::new("shim");
-    let Some(library) = shim(&scratch.0) else {
+    let scratch = Scratch::new();
+    let Some(library) = shim(&scratch) else {
         println!("skipped: there is no C compiler (cc) to make a library with that hides FSGSBASE");
         return;
     };
