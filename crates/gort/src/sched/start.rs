@@ -125,7 +125,9 @@ fn set_up(wishes: Wishes) {
 
 /// The monitor, and an M for each P that has none.
 fn start_threads() -> thread::Thread {
-    let monitor = thread::start("gort-sysmon", sysmon::run)
+    // Opened here, so that the number of descriptors is the same from the start to the end.
+    let states = thread::States::new();
+    let monitor = thread::start("gort-sysmon", move || sysmon::run(states))
         .unwrap_or_else(|error| refuse(&format!("cannot start the monitor thread: {error}")));
     // Ms that were left with goroutines of theirs have a P already (`bound`), and run what there is.
     let idle_ps = SCHED.central.lock().idle_p_count;

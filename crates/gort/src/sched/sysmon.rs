@@ -33,7 +33,8 @@ use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::stack::scavenge::Scavenger;
 use crate::sys::poller::Timeout;
-use crate::sys::{clock, futex, thread};
+use crate::sys::thread::{self, States};
+use crate::sys::{clock, futex};
 use crate::timer::NEVER;
 use gort_lockfree::owner::{Stay, retake_step};
 use gort_lockfree::runq::CAP;
@@ -100,6 +101,12 @@ impl Steady {
     }
 }
 
+/// What looks at threads need.
+struct Eyes {
+    watch: Watch,
+    states: States,
+}
+
 #[derive(Default)]
 struct Round {
     /// A P was taken.
@@ -125,13 +132,13 @@ struct Round {
 }
 
 /// The thread's body, until the runtime stops. Without this thread the others would hang one by one, so its panic ends the process.
-pub(super) fn run() {
-    if std::panic::catch_unwind(watch).is_err() {
+pub(super) fn run(states: States) {
+    if std::panic::catch_unwind(|| watch(Eyes { watch: Watch::new(), states })).is_err() {
         std::process::abort();
     }
 }
 
-fn watch() {
+fn watch(mut eyes: Eyes) {
     let mut batch = Batch::new();
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
@@ -140,7 +147,7 @@ fn watch() {
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
-    let (mut steady, mut watch) = (Steady { lost_ns: 0 }, Watch::new());
+    let mut steady = Steady { lost_ns: 0 };
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -152,9 +159,9 @@ fn watch() {
             start::add_m();
         }
         let now_ns = clock::now_ns();
-        let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut watch);
-        watch.look(steady.at(now_ns), steady.lost_ns);
-        watch.hogs.look(now_ns);
+        let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut eyes);
+        eyes.watch.look(steady.at(now_ns), steady.lost_ns);
+        eyes.watch.hogs.look(now_ns);
         // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
         let handoffs = SCHED.handoffs.load(Relaxed);
         if handoffs != handoffs_seen {
@@ -189,11 +196,11 @@ fn watch() {
                 // A shutdown ends by its deadline.
                 let verdict = match stop::is_running() {
                     // Its thread would count as a stranger's.
-                    true if watch.is_printing() => Verdict::Again,
+                    true if eyes.watch.is_printing() => Verdict::Again,
                     true => deadlock.look(since_ns, now_ns),
                     false => Verdict::Fine,
                 };
-                let latest_ns = latest_ns.min(watch.next_ns(steady.lost_ns).max(now_ns + SHORTEST_NS));
+                let latest_ns = latest_ns.min(eyes.watch.next_ns(steady.lost_ns).max(now_ns + SHORTEST_NS));
                 let until_ns = match verdict {
                     Verdict::Fine => Some(latest_ns),
                     Verdict::Again => None,
@@ -266,7 +273,7 @@ impl Round {
     }
 }
 
-fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, watch: &mut Watch) -> Round {
+fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, eyes: &mut Eyes) -> Round {
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -274,7 +281,7 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, watch
     for id in 0..SCHED.ps_made.load(Acquire) {
         // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
         let p = unsafe { &*SCHED.ps[id].load(Acquire) };
-        look_at(p, now_ns, steady.at(now_ns), &mut round, &mut overdue, watch);
+        look_at(p, now_ns, steady.at(now_ns), &mut round, &mut overdue, eyes);
     }
     // Relaxed: see the field.
     if SCHED.idle_next_ns.load(Relaxed) <= now_ns {
@@ -300,7 +307,7 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, watch
 }
 
 /// `steady_ns` is for what the P's holder has done or not, `now_ns` for timers.
-fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdue: &mut GList, watch: &mut Watch) {
+fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdue: &mut GList, eyes: &mut Eyes) {
     let lease = p.owner.current();
     let Some(m) = idle::m_by_id(lease.m) else {
         if !p.queue.is_empty() {
@@ -369,30 +376,32 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     let g = m.current();
     let is_blocking = g.is_some_and(|g| g.status() == Status::Blocking);
     if held_ns >= SLICE_NS && !is_blocking && fixed().is_bound() && m.residents.may_be_due() {
-        watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
+        eyes.watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
     }
     let idle_ps = SCHED.spinning.idle();
     // With no P idle, what is queued at another one, too: whoever gets this one steals it.
     let work = work() || !overdue.is_empty() || idle_ps == 0 && idle::is_work_anywhere();
     round.inside |= work || idle_ps > 0;
-    // Once for each stay: the look can cost a descriptor.
+    // Once for each stay.
     if idle_ps > 0 && (HOG_NS..2 * HOG_NS).contains(&held_ns) {
         let used_ns = thread::cpu_ns(tid).map_or(0, |cpu_ns| cpu_ns.saturating_sub(p.seen_cpu_ns.get()));
-        round.away |= used_ns >= HOG_NS / 2 || !thread::is_runnable(tid).unwrap_or(true);
+        round.away |= used_ns >= HOG_NS / 2 || !eyes.states.is_runnable(tid).unwrap_or(true);
     }
     if work && idle_ps > 0 {
         round.uneven = true;
         idle::wake_for_work();
     }
     let slice_ns = if is_blocking { blocking_slice_ns() } else { SLICE_NS };
-    let is_still = held_ns < slice_ns && held_ns >= UNMARKED_NS && work && !is_first && is_blocked(p, tid);
+    let is_still =
+        held_ns < slice_ns && held_ns >= UNMARKED_NS && work && !is_first && is_blocked(&mut eyes.states, p, tid);
     let is_over = held_ns >= slice_ns || is_still;
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
     let is_due = is_over && (work || is_last) || p.is_retired();
-    // At a stop no P stays with anybody. Asked last, and only of those whose time is up: whether a thread is starved can cost a look at /proc,
-    // and a descriptor for as long.
-    let may_take = || stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(p, tid, held_ns));
+    // At a stop no P stays with anybody. Asked last, and only of those whose time is up: whether a thread is starved can cost a look at /proc.
+    let mut may_take = || {
+        stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(&mut eyes.states, p, tid, held_ns))
+    };
     if is_due && may_take() {
         let barrier = || fixed().barrier.run();
         if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
@@ -400,15 +409,15 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
             let cause = match (is_blocking, is_still) {
                 (true, _) => Cause::Marked,
                 (_, true) => Cause::InKernel,
-                _ if is_on_cpu(p, tid) => Cause::OnCpu,
+                _ if is_on_cpu(&mut eyes.states, p, tid) => Cause::OnCpu,
                 _ => Cause::InKernel,
             };
             retakes::count(g, cause);
             if cause == Cause::OnCpu {
-                watch.hogs.add(m, seq);
+                eyes.watch.hogs.add(m, seq);
             }
             if !is_blocking {
-                watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
+                eyes.watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
             }
             // Relaxed: a statistic.
             SCHED.handoffs.fetch_add(1, Relaxed);
@@ -430,15 +439,15 @@ fn blocking_slice_ns() -> u64 {
 
 /// True if the thread waits for something in the kernel, as far as can be seen: it has used no CPU time since the last look, and would not
 /// run if it could.
-fn is_blocked(p: &'static P, tid: u32) -> bool {
+fn is_blocked(states: &mut States, p: &'static P, tid: u32) -> bool {
     let cpu_ns = thread::cpu_ns(tid).unwrap_or(u64::MAX);
     // The clock is the cheap look: what computes moves on.
-    p.seen_still_ns.replace(cpu_ns) == cpu_ns && !thread::is_runnable(tid).unwrap_or(true)
+    p.seen_still_ns.replace(cpu_ns) == cpu_ns && !states.is_runnable(tid).unwrap_or(true)
 }
 
 /// True if the thread has used a processor since it was seen first, or would if it had one.
-fn is_on_cpu(p: &'static P, tid: u32) -> bool {
-    used_ns(p, tid) >= BURNT_NS || thread::is_runnable(tid).unwrap_or(true)
+fn is_on_cpu(states: &mut States, p: &'static P, tid: u32) -> bool {
+    used_ns(p, tid) >= BURNT_NS || states.is_runnable(tid).unwrap_or(true)
 }
 
 /// CPU time that the thread has used since it was seen first.
@@ -447,9 +456,9 @@ fn used_ns(p: &'static P, tid: u32) -> u64 {
 }
 
 /// True if the thread would go on if it only had a processor: taking its P would help nobody.
-fn is_starved(p: &'static P, tid: u32, held_ns: u64) -> bool {
+fn is_starved(states: &mut States, p: &'static P, tid: u32, held_ns: u64) -> bool {
     // The clock is the cheap look. It alone would call a starved thread blocked; the state tells.
-    used_ns(p, tid) < BURNT_NS && held_ns < STARVED_NS && thread::is_runnable(tid).unwrap_or(false)
+    used_ns(p, tid) < BURNT_NS && held_ns < STARVED_NS && states.is_runnable(tid).unwrap_or(false)
 }
 
 fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mut GList) {

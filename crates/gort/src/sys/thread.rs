@@ -2,7 +2,9 @@
 
 use super::clock;
 use super::raw;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
 
@@ -125,12 +127,57 @@ pub(crate) fn cpu_ns(tid: u32) -> Option<u64> {
     done.ok().map(|_| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Whether the kernel would run the thread `tid` if it had a processor for it; `None` if that cannot be known (no `/proc`).
+/// Whether the kernel would run the thread `tid` if it had a processor for it; `None` if that cannot be known (no `/proc`, no descriptor left).
 pub(crate) fn is_runnable(tid: u32) -> Option<bool> {
-    let stat = std::fs::read(format!("/proc/self/task/{tid}/stat")).ok()?;
-    // The state follows the name, which is in parentheses and may contain anything.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
-    Some(*stat.get(after_name)? == b'R')
+    States { open: None }.is_runnable(tid)
+}
+
+/// Asks the same again and again, with one descriptor that it keeps. To open one for each look would take the program's last one from it for that
+/// moment, and in a program without any no look would succeed.
+#[derive(Debug)]
+pub(crate) struct States {
+    open: Option<(u32, File)>,
+}
+
+impl States {
+    pub(crate) fn new() -> Self {
+        Self { open: Self::file_of(gettid()) }
+    }
+
+    /// As the function of this name.
+    pub(crate) fn is_runnable(&mut self, tid: u32) -> Option<bool> {
+        match &self.open {
+            // A number that is used again belongs to another thread, of which this file tells nothing.
+            Some((of, file)) if *of == tid => Self::read(file).or_else(|| self.reopen(tid)),
+            _ => self.reopen(tid),
+        }
+    }
+
+    #[cold]
+    fn reopen(&mut self, tid: u32) -> Option<bool> {
+        // Closed first: never one more than one.
+        self.open = None;
+        self.open = Self::file_of(tid);
+        let state = self.open.as_ref().and_then(|(_, file)| Self::read(file));
+        if self.open.is_none() {
+            self.open = Self::file_of(gettid());
+        }
+        state
+    }
+
+    fn file_of(tid: u32) -> Option<(u32, File)> {
+        File::open(format!("/proc/self/task/{tid}/stat")).ok().map(|file| (tid, file))
+    }
+
+    fn read(file: &File) -> Option<bool> {
+        // The number, the name and the state fit by far.
+        let mut stat = [0; 128];
+        let count = file.read_at(&mut stat, 0).ok()?;
+        let stat = stat.get(..count)?;
+        // The state follows the name, which is in parentheses and may contain anything.
+        let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
+        Some(*stat.get(after_name)? == b'R')
+    }
 }
 
 #[cfg(test)]

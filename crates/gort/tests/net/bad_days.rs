@@ -103,6 +103,29 @@ fn out_of_descriptors_accept_goes_on_later_and_says_so_once() {
     drop(client);
 }
 
+/// The monitor asks the kernel for the state of threads. It has a descriptor of its own for that and does not take the program's last one.
+#[gort::test]
+fn the_monitor_opens_no_more_descriptors_than_it_has() {
+    if !child::is_child() {
+        child::run("bad_days::the_monitor_opens_no_more_descriptors_than_it_has");
+        return;
+    }
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    // The monitor closes its own before it opens the next one.
+    let before = (0..100).map(|_| open()).max().unwrap();
+    gort::scope(|s| {
+        // Blocked without a mark, again and again, while others wait: each is looked at.
+        let sleepers: Vec<_> = (0..4)
+            .map(|_| s.spawn(|| (0..50).for_each(|_| (std::thread::sleep(ms(2)), gort::yield_now()).1)))
+            .collect();
+        while !sleepers.iter().all(|one| one.is_finished()) {
+            let most = (0..20).map(|_| open()).max().unwrap();
+            assert!(most <= before, "{most} descriptors are open, {before} were");
+            gort::yield_now();
+        }
+    });
+}
+
 /// HF-06 for TCP. A thread sends SIGURG and SIGCHLD to the process every 1 ms for 2 s while goroutines connect, accept, read, write and sleep.
 /// No call returns `Interrupted`; no sleep ends early.
 #[gort::test(procs = [1, 2, 4])]
