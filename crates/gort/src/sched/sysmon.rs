@@ -107,6 +107,39 @@ struct Eyes {
     states: States,
 }
 
+/// Whether a look that has found somebody in user code is followed by a second one: as long as such looks find something, or have not been in vain
+/// often enough; then now and then.
+#[derive(Default)]
+struct SecondLooks {
+    in_vain: u32,
+    passed_over: u32,
+}
+
+impl SecondLooks {
+    const PATIENCE: u32 = 16;
+    /// Then at every so many rounds.
+    const SELDOM: u32 = 8;
+
+    fn follows(&mut self, round: &Round) -> bool {
+        if round.acted || round.away {
+            self.in_vain = 0;
+        }
+        if round.is_second || !round.is_new {
+            return false;
+        }
+        if self.in_vain >= Self::PATIENCE {
+            self.passed_over += 1;
+            if self.passed_over < Self::SELDOM {
+                return false;
+            }
+        } else {
+            self.in_vain += 1;
+        }
+        self.passed_over = 0;
+        true
+    }
+}
+
 #[derive(Default)]
 struct Round {
     /// A P was taken.
@@ -119,6 +152,8 @@ struct Round {
     uneven: bool,
     /// A thread may be blocked: the next look tells.
     soon: bool,
+    /// Somebody was seen in user code for the first time, and a P is idle or work waits.
+    is_new: bool,
     /// When to look again at those who were seen in user code for the first time.
     again_ns: u64,
     /// Somebody was seen like that, and a P is idle or work waits.
@@ -147,7 +182,7 @@ fn watch(mut eyes: Eyes) {
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
-    let mut steady = Steady { lost_ns: 0 };
+    let (mut steady, mut second) = (Steady { lost_ns: 0 }, SecondLooks::default());
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -220,7 +255,8 @@ fn watch(mut eyes: Eyes) {
             idle_since_ns = None;
             quota.look(now_ns);
         }
-        let wait_ns = if round.soon { SHORTEST_NS } else { delay_ns.min(round.again_ns.saturating_sub(now_ns)) };
+        let soon = second.follows(&round) || round.soon;
+        let wait_ns = if soon { SHORTEST_NS } else { delay_ns.min(round.again_ns.saturating_sub(now_ns)) };
         is_second = wait_ns < delay_ns;
         // What is being shut down is looked at more often, with a breath in between.
         let mut until_ns = (now_ns + wait_ns).min(next_ns.max(now_ns + SHORTEST_NS));
@@ -348,7 +384,7 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
         if Stay::in_user_code(seq) && (work() || SCHED.spinning.idle() > 0 || idle::is_work_anywhere()) {
             // Without a second look, calls that last about as long as sysmon sleeps would be new each time.
             round.inside = true;
-            round.soon |= !round.is_second;
+            round.is_new = true;
         }
         return;
     }
