@@ -122,7 +122,7 @@ fn a_limit_keeps_threads_few() {
 #[test]
 fn procs_are_compared_for_work_of_both_kinds() {
     let _turn = alone();
-    let procs = played("procs", "500ms");
+    let procs = played("procs", "1s");
     check_side(&procs, "with");
     let runs = procs["runs"].as_array().unwrap();
     assert_eq!(runs.iter().map(|run| run["procs"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 4]);

@@ -203,7 +203,7 @@ fn std_threads_scopes_and_channels_work_from_goroutines() {
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn commands_run_from_goroutines() {
     use std::os::unix::process::CommandExt;
-    let iterations = rounds(40);
+    let iterations = rounds(20);
     all(4, move |n| {
         for k in 0..iterations {
             gort::yield_now();

@@ -4,7 +4,7 @@ use super::{LONG, at_procs, named, names, own_threads, shut_down_clean, wait_for
 use crate::child;
 use crate::support::{ms, needs_migration, scaled, wait_for_state, wait_until};
 use gort::context::background;
-use gort::runtime::{ShuttingDown, shutdown};
+use gort::runtime::{LeftGoroutine, ShuttingDown, shutdown};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -276,7 +276,10 @@ fn a_stop_is_bounded_whatever_blocks() {
             let left = shutdown(start + ms(100));
             let took = start.elapsed();
             assert!(took >= ms(100) && took < scaled(ms(200)), "{took:?}");
-            assert!(left.threads() > 0 && names(&left).iter().all(|name| *name == "stuck"), "{left}");
+            // Whoever talked has been told; on a slow machine not all of them have had their turn.
+            let has_been_told =
+                |one: &LeftGoroutine| one.name() == Some("stuck") || ["runnable", "running"].contains(&one.state());
+            assert!(left.threads() > 0 && left.goroutines().iter().all(has_been_told), "{left}");
             assert!(left.goroutines().iter().any(|goroutine| goroutine.id() == stuck.goroutine().id()));
             let talked = talks.load(SeqCst);
             std::thread::sleep(ms(1));

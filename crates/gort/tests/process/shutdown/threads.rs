@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Everything of gort's that a thread can do without goroutines and sockets.
 fn use_all_that_needs_no_runtime() {
@@ -91,6 +91,8 @@ fn sockets_outlive_the_runtime_and_start_the_next() {
         let address = listener.local_addr().unwrap();
         let mut near = TcpStream::connect(address).unwrap();
         let (mut far, _) = listener.accept().unwrap();
+        // The monitor's own goes with it.
+        shut_down_clean();
         let before = descriptors();
         for round in 0..20_u8 {
             let reads = std::thread::spawn(move || {
@@ -165,26 +167,28 @@ fn an_edge_that_comes_while_nobody_polls_is_not_lost() {
 /// Timers that call functions rest while no runtime runs, and catch up; making one starts the runtime.
 #[test]
 fn timers_rest_meanwhile() {
+    // Long enough to be stopped before it is over, however slow the machine.
+    const AHEAD: Duration = Duration::from_millis(500);
     let this = child::of(|_| {
         let (s, r) = std::sync::mpsc::channel();
         let (of_goroutine, of_thread) = (s.clone(), s);
-        gort::go(move || gort::time::after_func(ms(30), move || of_goroutine.send('g').unwrap())).join().unwrap();
-        gort::time::after_func(ms(30), move || of_thread.send('t').unwrap());
+        gort::go(move || gort::time::after_func(AHEAD, move || of_goroutine.send('g').unwrap())).join().unwrap();
+        gort::time::after_func(AHEAD, move || of_thread.send('t').unwrap());
         let sleeps = gort::go(|| {
             let start = Instant::now();
-            gort::sleep(ms(30));
+            gort::sleep(AHEAD);
             start.elapsed()
         });
         crate::support::wait_for_state(sleeps.goroutine().id(), "sleep");
         let left = shutdown(Instant::now());
         assert_eq!(left.goroutines().len(), 1, "functions that are still to be called are no goroutines: {left}");
-        std::thread::sleep(ms(60));
+        std::thread::sleep(AHEAD);
         assert!(r.try_recv().is_err() && !sleeps.is_finished());
         gort::go(|| ()).join().unwrap();
         let mut came = [r.recv().unwrap(), r.recv().unwrap()];
         came.sort_unstable();
         assert_eq!(came, ['g', 't']);
-        assert!(sleeps.join().unwrap() >= ms(60));
+        assert!(sleeps.join().unwrap() >= AHEAD);
         shut_down_clean();
 
         let (s, r) = std::sync::mpsc::channel();
