@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     // The scheduler ends goroutines (`spawn::join`, `spawn::scope`) and keeps the allocator's magazines; a dump reads its state.
     // A context is inherited by spawns, ends joins, and starts goroutines itself.
     &["sched", "dump", "spawn", "alloc", "context"],
-    &["io", "wait"],
+    &["handle", "wait"],
     &["net", "chan", "sync", "time", "runtime", "blocking", "host", "deep"],
     &["testing"],
 ];

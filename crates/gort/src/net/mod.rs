@@ -18,10 +18,13 @@
 //! **Sharing.** All methods take `&self`, and any number of goroutines may call them at the same time: one reads while another one writes,
 //! readers among themselves take turns. [`std::sync::Arc`] or [`crate::scope`] is all that is needed; `try_clone` is there as in std.
 
+mod no_room;
 mod options;
 mod resolve;
 mod tcp_listener;
 mod tcp_stream;
+mod udp;
+mod unix;
 
 pub use options::{KeepAlive, TcpListenerBuilder};
 pub use std::net::{
@@ -29,3 +32,5 @@ pub use std::net::{
 };
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;
+pub use udp::{Batch, Datagram, Datagrams, UdpSocket};
+pub use unix::{Parcel, PeerCredentials, UnixDatagram, UnixIncoming, UnixListener, UnixStream};

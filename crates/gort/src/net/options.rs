@@ -2,7 +2,7 @@
 
 use super::resolve::{first_success, resolve};
 use super::{SocketAddr, TcpListener, ToSocketAddrs};
-use crate::io::Socket;
+use crate::handle::Handle;
 use crate::sys::socket as sys;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -198,10 +198,10 @@ impl TcpListenerBuilder {
         if let Some(bytes) = self.send_buffer_bytes {
             sys::set_send_buffer_bytes(fd, bytes)?;
         }
-        sys::bind(fd, addr)?;
+        sys::bind(fd, &sys::SockAddr::from(*addr))?;
         // The kernel takes an int and compares it as unsigned.
         sys::listen(fd, self.backlog.min(i32::MAX as u32) as i32)?;
         let is_plain_tcp = sys::protocol_is_plain_tcp(fd);
-        Ok(TcpListener::from_socket(Socket::new(socket, is_plain_tcp, true)?))
+        Ok(TcpListener::from_handle(Handle::new(socket, is_plain_tcp, true)?))
     }
 }

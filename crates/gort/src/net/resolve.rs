@@ -23,19 +23,29 @@ pub(super) fn first_success<T>(
     for addr in addrs {
         match attempt(addr) {
             Ok(success) => return Ok(success),
-            Err(error) => failures.push((addr, error)),
+            Err(error) => failures.push((addr.to_string(), error)),
         }
     }
-    let Some((_, last)) = failures.last() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses"));
-    };
-    Err(io::Error::new(last.kind(), Failures { what, failures }))
+    Err(all_failed(what, failures))
+}
+
+/// One error for all that was tried, of the last failure's kind.
+pub(super) fn all_failed(what: &'static str, failures: Vec<(String, io::Error)>) -> io::Error {
+    match failures.last() {
+        Some((_, last)) => io::Error::new(last.kind(), Failures { what, failures }),
+        None => io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses"),
+    }
+}
+
+/// The error of one attempt, with what was tried.
+pub(super) fn failed(what: &'static str, name: impl fmt::Display, error: io::Error) -> io::Error {
+    all_failed(what, vec![(name.to_string(), error)])
 }
 
 /// What was tried and how each attempt failed; the source is the last failure, with the system's error number.
 struct Failures {
     what: &'static str,
-    failures: Vec<(SocketAddr, io::Error)>,
+    failures: Vec<(String, io::Error)>,
 }
 
 impl fmt::Display for Failures {

@@ -1,18 +1,14 @@
 //! Waiting for TCP connections.
 
-mod convert;
-
+use super::no_room::say_no_room;
 use super::{SocketAddr, TcpListenerBuilder, TcpStream, ToSocketAddrs};
-use crate::io::Socket;
+use crate::handle::{Handle, surface};
 use crate::netpoll::Side;
-use crate::sys::limits;
-use crate::sys::socket as sys;
+use crate::sys::socket::{self as sys, SockAddr};
 use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::panic::Location;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// A socket that listens for TCP connections, as [`std::net::TcpListener`].
@@ -39,7 +35,7 @@ use std::time::Instant;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct TcpListener {
-    socket: Socket,
+    handle: Handle,
 }
 
 impl TcpListener {
@@ -75,8 +71,8 @@ impl TcpListener {
         TcpListenerBuilder::new()
     }
 
-    pub(super) fn from_socket(socket: Socket) -> Self {
-        Self { socket }
+    pub(super) fn from_handle(handle: Handle) -> Self {
+        Self { handle }
     }
 
     /// Takes a connection, and says where it comes from.
@@ -102,40 +98,11 @@ impl TcpListener {
     /// ```
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self.socket.accept(Location::caller(), |error| self.say_no_room(error))?;
+        let (fd, peer) =
+            self.handle.accept::<SockAddr>(Location::caller(), |error| say_no_room(self.local_addr(), error))?;
+        let peer = peer.to_std()?;
         // Plain TCP makes plain TCP, and anything else its own kind.
-        Ok((TcpStream::from_socket(Socket::new_or_refused(fd, self.socket.is_plain_tcp(), true)), peer))
-    }
-
-    /// Says once that connections wait because there is no room for them.
-    #[cold]
-    fn say_no_room(&self, error: &io::Error) {
-        static SAID: AtomicBool = AtomicBool::new(false);
-        // Relaxed: only who says it is decided.
-        if SAID.swap(true, Relaxed) {
-            return;
-        }
-        let way_out = match error.raw_os_error() {
-            Some(libc::EMFILE) => match limits::descriptors() {
-                Ok(limits) if limits.soft >= limits.hard => format!(
-                    "this process may open {} descriptors, and that is the hard limit: its parent, or limits.conf, must raise it",
-                    limits.hard
-                ),
-                Ok(limits) => format!(
-                    "this process may open {} descriptors: raise the limit (ulimit -n), up to {}",
-                    limits.soft, limits.hard
-                ),
-                Err(_) => "raise the limit on descriptors (ulimit -n)".to_owned(),
-            },
-            Some(libc::ENFILE) => "the system's limit is /proc/sys/fs/file-max".to_owned(),
-            _ => "the system is short of memory for sockets".to_owned(),
-        };
-        let at = self.local_addr().map_or_else(|_| "a listener".to_owned(), |addr| addr.to_string());
-        // In one piece, whatever others write meanwhile.
-        let line = format!(
-            "gort: accept on {at}: {error}; connections wait until there is room; {way_out}; this is said once\n"
-        );
-        crate::sys::fault::write_stderr(line.as_bytes());
+        Ok((TcpStream::from_handle(Handle::new_or_refused(fd, self.handle.is_plain_tcp(), true)), peer))
     }
 
     /// Accepts for ever: an iterator over connections. It ends only when the listener is closed.
@@ -169,25 +136,7 @@ impl TcpListener {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.with_fd(sys::local_addr)
-    }
-
-    /// A second value for the same listener, with an fd of its own: closing one leaves the other usable.
-    ///
-    /// It begins with this one's deadline and mode; from then on each has its own. Sharing one value is cheaper: all methods take `&self`.
-    ///
-    /// # Errors
-    /// If the process has no descriptor left.
-    ///
-    /// # Examples
-    /// ```
-    /// let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let clone = listener.try_clone()?;
-    /// assert_eq!(clone.local_addr()?, listener.local_addr()?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_clone(&self) -> io::Result<Self> {
-        self.socket.try_clone().map(Self::from_socket)
+        self.handle.with_fd(|fd| sys::local_addr::<SockAddr>(fd)?.to_std())
     }
 
     /// When accepting ends: from `deadline` on it fails with `TimedOut`, even if a connection waits, until another one is set. `None`: never.
@@ -208,97 +157,24 @@ impl TcpListener {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.socket.set_deadline(Side::Read, deadline)
-    }
-
-    /// Stops listening, also for the others who share this value: their calls under way end with an error, and so does every later one.
-    ///
-    /// Returns when the port is free again; unless it was lent out by [`as_fd`](std::os::fd::AsFd::as_fd), which keeps it until this value is
-    /// dropped, or a clone still listens.
-    ///
-    /// # Errors
-    /// `NotConnected` if it was closed before.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// gort::scope(|s| {
-    ///     let accepting = s.spawn(|| listener.accept().map(drop));
-    ///     listener.close()?;
-    ///     assert!(accepting.join().unwrap().is_err());
-    ///     std::io::Result::Ok(())
-    /// })?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn close(&self) -> io::Result<()> {
-        self.socket.close(Location::caller())
-    }
-
-    /// How many routers a packet of its connections may pass (`IP_TTL`).
-    ///
-    /// # Errors
-    /// The system's for a value it does not take; `NotConnected` if the listener was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// listener.set_ttl(100)?;
-    /// assert_eq!(listener.ttl()?, 100);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.socket.with_fd(|fd| sys::set_ttl(fd, ttl))
-    }
-
-    /// How many routers a packet of its connections may pass.
-    ///
-    /// # Errors
-    /// `NotConnected` if the listener was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// assert!(listener.ttl()? > 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.socket.with_fd(sys::ttl)
-    }
-
-    /// Takes the error that the kernel keeps for this socket (`SO_ERROR`).
-    ///
-    /// # Errors
-    /// `NotConnected` if the listener was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// assert!(listener.take_error()?.is_none());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.with_fd(sys::take_error).map(|error| error.map(Into::into))
-    }
-
-    /// With `true`, [`accept`](TcpListener::accept) fails with `WouldBlock` instead of parking, also one that is parked now.
-    ///
-    /// Unlike in std this concerns this value only, not its clones.
-    ///
-    /// # Errors
-    /// `NotConnected` if the listener was closed.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// listener.set_nonblocking(true)?;
-    /// assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(nonblocking)
+        self.handle.set_deadline(Side::Read, deadline)
     }
 }
+
+surface::socket_ends!(
+    TcpListener,
+    "listener",
+    "# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;",
+    "listener.accept()"
+);
+surface::ttl!(TcpListener, "listener", "# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;");
+surface::converts!(
+    TcpListener,
+    std::net::TcpListener,
+    "listener",
+    "# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;",
+    "gort::net::TcpListener"
+);
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,7 +182,7 @@ impl fmt::Debug for TcpListener {
         if let Ok(addr) = self.local_addr() {
             f.field("addr", &addr);
         }
-        f.field("fd", &self.socket).finish()
+        f.field("fd", &self.handle).finish()
     }
 }
 
@@ -335,7 +211,7 @@ impl Iterator for Incoming<'_> {
         match self.listener.accept() {
             Ok((stream, _)) => Some(Ok(stream)),
             // For ever after: a loop that passes over errors must end here.
-            Err(_) if self.listener.socket.is_closed() => None,
+            Err(_) if self.listener.handle.is_closed() => None,
             Err(error) => Some(Err(error)),
         }
     }

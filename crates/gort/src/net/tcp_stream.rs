@@ -1,16 +1,15 @@
 //! A TCP connection: making it, reading, writing, ending it.
 
-mod convert;
 mod settings;
 
 use super::resolve::{first_success, resolve};
 use super::{Shutdown, SocketAddr, ToSocketAddrs};
-use crate::io::Socket;
+use crate::handle::{Handle, surface};
 use crate::netpoll::Side;
 use crate::sys::raw::Errno;
 use crate::sys::socket as sys;
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -38,7 +37,7 @@ use std::time::{Duration, Instant};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct TcpStream {
-    socket: Socket,
+    handle: Handle,
 }
 
 /// An address behind others gets at least this long, if the deadline allows.
@@ -129,32 +128,33 @@ impl TcpStream {
         }
         let fd = sys::tcp_socket(addr)?;
         // Before it is registered: epoll reports a socket without a connection as hung up.
-        let is_under_way = match sys::connect(fd.as_raw_fd(), addr) {
+        let kernels = sys::SockAddr::from(*addr);
+        let is_under_way = match sys::connect(fd.as_raw_fd(), &kernels) {
             Ok(()) => false,
             Err(Errno::INPROGRESS | Errno::INTR) => true,
             Err(error) => return Err(error.into()),
         };
         let is_plain_tcp = sys::protocol_is_plain_tcp(fd.as_raw_fd());
-        let socket = Socket::new(fd, is_plain_tcp, true)?;
+        let handle = Handle::new(fd, is_plain_tcp, true)?;
         if is_under_way {
             if deadline.is_some() {
-                socket.set_deadline(Side::Write, deadline)?;
+                handle.set_deadline(Side::Write, deadline)?;
             }
             // A second connect tells what has become of the first.
-            socket.write(site, |fd| match sys::connect(fd, addr) {
+            handle.write(site, |fd| match sys::connect(fd, &kernels) {
                 Ok(()) | Err(Errno::ISCONN) => Ok(()),
                 Err(Errno::INPROGRESS | Errno::ALREADY) => Err(Errno::AGAIN),
                 Err(error) => Err(error),
             })?;
             if deadline.is_some() {
-                socket.set_deadline(Side::Write, None)?;
+                handle.set_deadline(Side::Write, None)?;
             }
         }
-        Ok(Self { socket })
+        Ok(Self { handle })
     }
 
-    pub(super) fn from_socket(socket: Socket) -> Self {
-        Self { socket }
+    pub(super) fn from_handle(handle: Handle) -> Self {
+        Self { handle }
     }
 
     /// Receives without taking the bytes out: the next read gives them again.
@@ -180,9 +180,9 @@ impl TcpStream {
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
-            return self.socket.with_fd(|_| Ok(0));
+            return self.handle.with_fd(|_| Ok(0));
         }
-        self.socket.read_other(Location::caller(), |fd| sys::recv(fd, buf, libc::MSG_PEEK))
+        self.handle.read_other(Location::caller(), |fd| sys::recv(fd, buf, libc::MSG_PEEK))
     }
 
     /// Ends reading, writing or both for everybody who has this connection, clones included.
@@ -205,166 +205,37 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.with_fd(|fd| sys::shutdown(fd, how))
-    }
-
-    /// Closes the connection, also for the others who share this value: their calls under way end with an error, and so does every later one.
-    ///
-    /// Returns when the last of those calls has let go, so the fd is closed then; unless it was lent out by
-    /// [`as_fd`](std::os::fd::AsFd::as_fd), which keeps it open until this value is dropped, or a clone has another fd for the same connection.
-    /// Dropping the value does the same, but cannot happen while others use it.
-    ///
-    /// # Errors
-    /// `NotConnected` if it was closed before.
-    ///
-    /// # Examples
-    /// ```
-    /// use std::io::{ErrorKind, Read};
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
-    ///
-    /// gort::scope(|s| {
-    ///     let reader = s.spawn(|| (&stream).read(&mut [0; 8]));
-    ///     stream.close()?;
-    ///     assert_eq!(reader.join().unwrap().unwrap_err().kind(), ErrorKind::NotConnected);
-    ///     std::io::Result::Ok(())
-    /// })?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn close(&self) -> io::Result<()> {
-        self.socket.close(Location::caller())
-    }
-
-    /// A second value for the same connection, with an fd of its own: closing one leaves the other usable.
-    ///
-    /// It begins with this one's timeouts, deadlines and mode; from then on each has its own, whereas std's clones share them. What the kernel
-    /// keeps (options, what [`shutdown`](TcpStream::shutdown) did) is shared. Sharing one value is cheaper: all methods take `&self`.
-    ///
-    /// # Errors
-    /// If the process has no descriptor left.
-    ///
-    /// # Examples
-    /// ```
-    /// # let listener = gort::net::TcpListener::bind("127.0.0.1:0")?;
-    /// # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
-    /// let clone = stream.try_clone()?;
-    /// drop(stream);
-    /// assert_eq!(clone.peer_addr()?, listener.local_addr()?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_clone(&self) -> io::Result<Self> {
-        self.socket.try_clone().map(Self::from_socket)
+        self.handle.with_fd(|fd| sys::shutdown(fd, how))
     }
 }
 
-/// The kernel moves no more at once (`MAX_RW_COUNT`), so that a longer buffer would always look as if it had been filled in part.
-const MOST_AT_ONCE: usize = 0x7fff_f000;
-
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return self.socket.with_fd(|_| Ok(0));
-        }
-        self.socket.read(buf.len().min(MOST_AT_ONCE), Location::caller(), |fd| sys::recv(fd, buf, 0))
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let wanted: usize = bufs.iter().take(sys::MAX_PIECES).map(|buf| buf.len()).sum();
-        if wanted == 0 {
-            return self.socket.with_fd(|_| Ok(0));
-        }
-        self.socket.read(wanted.min(MOST_AT_ONCE), Location::caller(), |fd| sys::recv_vectored(fd, bufs))
-    }
-
-    // As std's, but a dump shows the caller's line.
-    #[track_caller]
-    fn read_exact(&mut self, mut buf: &mut [u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.read(buf)? {
-                0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "failed to fill whole buffer")),
-                n => buf = &mut buf[n..],
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.write(Location::caller(), |fd| sys::send(fd, buf))
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.write(Location::caller(), |fd| sys::send_vectored(fd, bufs))
-    }
-
-    // As std's, but a dump shows the caller's line.
-    #[track_caller]
-    fn write_all(&mut self, mut buf: &[u8]) -> io::Result<()> {
-        while !buf.is_empty() {
-            match self.write(buf)? {
-                0 => return Err(io::Error::new(io::ErrorKind::WriteZero, "failed to write whole buffer")),
-                n => buf = &buf[n..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Does nothing: nothing is kept back.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-
-    #[track_caller]
-    fn read_exact(&mut self, buf: &mut [u8]) -> io::Result<()> {
-        (&*self).read_exact(buf)
-    }
-}
-
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    #[track_caller]
-    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        (&*self).write_all(buf)
-    }
-
-    /// Does nothing: nothing is kept back.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+surface::readable!(TcpStream, sys::receive, sys::recv_vectored);
+surface::writable!(TcpStream, sys::send, sys::send_vectored);
+surface::limits!(
+    TcpStream,
+    "stream",
+    "# use std::io::{Read, Write};
+# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;
+# let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;",
+    "(&stream).read(&mut [0; 8])",
+    "(&stream).write(b\"late\")"
+);
+surface::socket_ends!(
+    TcpStream,
+    "stream",
+    "# use std::io::Read;
+# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;
+# let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;",
+    "(&stream).read(&mut [0; 8])"
+);
+surface::converts!(
+    TcpStream,
+    std::net::TcpStream,
+    "stream",
+    "# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;
+# let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;",
+    "gort::net::TcpStream"
+);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -375,6 +246,6 @@ impl fmt::Debug for TcpStream {
         if let Ok(peer) = self.peer_addr() {
             f.field("peer", &peer);
         }
-        f.field("fd", &self.socket).finish()
+        f.field("fd", &self.handle).finish()
     }
 }

@@ -1,10 +1,26 @@
-//! Addresses as the kernel writes them, and std's.
+//! Addresses as the kernel writes them, and std's: of the internet.
 
 use crate::sys::raw::Errno;
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
 };
+
+/// An address in the kernel's form, of some family.
+pub(crate) trait Address: Copy {
+    /// Room for an answer of the kernel.
+    const EMPTY: Self;
+
+    fn as_ptr(&self) -> *const libc::sockaddr;
+
+    fn len(&self) -> libc::socklen_t;
+
+    /// Where the kernel may write the address, and the room there, which it replaces by the length of what it had to say.
+    fn as_out(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t);
+
+    /// What the kernel has said of the length, where it did so elsewhere.
+    fn set_len(&mut self, len: libc::socklen_t);
+}
 
 /// An IPv4 or IPv6 address in the kernel's form. 28 bytes instead of `sockaddr_storage`'s 128: it is on the stack of every accept.
 #[derive(Clone, Copy)]
@@ -22,9 +38,8 @@ union Bytes {
     v6: libc::sockaddr_in6,
 }
 
-impl SockAddr {
-    /// Room for an answer of the kernel.
-    pub(crate) const fn empty() -> SockAddr {
+impl Address for SockAddr {
+    const EMPTY: Self = {
         let none = libc::sockaddr_in6 {
             sin6_family: libc::AF_UNSPEC as libc::sa_family_t,
             sin6_port: 0,
@@ -33,26 +48,31 @@ impl SockAddr {
             sin6_scope_id: 0,
         };
         SockAddr { bytes: Bytes { v6: none }, len: size_of::<Bytes>() as libc::socklen_t }
-    }
+    };
 
-    pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
+    fn as_ptr(&self) -> *const libc::sockaddr {
         std::ptr::from_ref(&self.bytes).cast()
     }
 
-    pub(crate) fn len(&self) -> libc::socklen_t {
+    fn len(&self) -> libc::socklen_t {
         self.len
     }
 
-    /// Where the kernel may write the address, and the room there, which it replaces by the length of what it had to say.
-    pub(crate) fn as_out(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
+    fn as_out(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         self.len = size_of::<Bytes>() as libc::socklen_t;
         (std::ptr::from_mut(&mut self.bytes).cast(), &mut self.len)
     }
 
+    fn set_len(&mut self, len: libc::socklen_t) {
+        self.len = len;
+    }
+}
+
+impl SockAddr {
     /// # Errors
     /// `EAFNOSUPPORT` if it is neither IPv4 nor IPv6.
     pub(crate) fn to_std(self) -> Result<SocketAddr, Errno> {
-        // SAFETY: all bytes are initialised (`empty` and both `From`s fill the largest variant) and valid as any variant.
+        // SAFETY: all bytes are initialised (`EMPTY` and both `From`s fill the largest variant) and valid as any variant.
         let (family, v4, v6) = unsafe { (self.bytes.family, self.bytes.v4, self.bytes.v6) };
         match i32::from(family) {
             libc::AF_INET if self.len as usize >= size_of::<libc::sockaddr_in>() => Ok(SocketAddr::V4(
@@ -73,7 +93,7 @@ impl SockAddr {
 
 impl From<SocketAddr> for SockAddr {
     fn from(addr: SocketAddr) -> SockAddr {
-        let mut this = SockAddr::empty();
+        let mut this = SockAddr::EMPTY;
         match addr {
             SocketAddr::V4(addr) => {
                 this.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
@@ -136,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_no_internet_address_is_refused() {
-        assert_eq!(SockAddr::empty().to_std(), Err(Errno::AFNOSUPPORT));
+        assert_eq!(SockAddr::EMPTY.to_std(), Err(Errno::AFNOSUPPORT));
         let mut short = SockAddr::from("1.2.3.4:1".parse::<SocketAddr>().unwrap());
         short.len = 2;
         assert_eq!(short.to_std(), Err(Errno::AFNOSUPPORT));

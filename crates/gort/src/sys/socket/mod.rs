@@ -1,6 +1,7 @@
 //! Sockets by raw system calls: every operation is one call (or says so), none touches errno, none waits unless the descriptor is blocking.
 //!
-//! Split by what is done: this file makes and ends sockets, `transfer` moves bytes, `options` asks and tells, `addr` converts addresses.
+//! Split by what is done: this file makes and ends sockets, `transfer` moves bytes, `datagrams` many messages at once, `ancillary` descriptors, `options` asks and tells, `addr` and `unix_addr` convert
+//! addresses. What takes or gives an address does so in the kernel's form, for whichever family ([`Address`]).
 //!
 //! Functions take a bare fd, because the same descriptor is used through goroutines that share it, and its owner is a descriptor record above
 //! this layer. Passing a number that is not open is answered by `EBADF` and passing somebody else's is a logic error; neither touches memory
@@ -8,14 +9,22 @@
 #![allow(dead_code, unused_imports)]
 
 mod addr;
+mod ancillary;
+mod datagrams;
+mod multicast;
 mod options;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod unix_addr;
 
-pub(crate) use addr::SockAddr;
+pub(crate) use addr::{Address, SockAddr};
+pub(crate) use ancillary::*;
+pub(crate) use datagrams::Datagrams;
+pub(crate) use multicast::*;
 pub(crate) use options::*;
 pub(crate) use transfer::*;
+pub(crate) use unix_addr::UnixAddr;
 
 use super::{
     clock,
@@ -35,15 +44,33 @@ pub(crate) fn socket(domain: i32, kind: i32, protocol: i32) -> Result<OwnedFd, E
 
 /// A new TCP socket for addresses like `addr`, non-blocking and closed on exec.
 pub(crate) fn tcp_socket(addr: &SocketAddr) -> Result<OwnedFd, Errno> {
-    let domain = match addr {
-        SocketAddr::V4(_) => libc::AF_INET,
-        SocketAddr::V6(_) => libc::AF_INET6,
-    };
-    socket(domain, libc::SOCK_STREAM, libc::IPPROTO_TCP)
+    socket(domain(addr), libc::SOCK_STREAM, libc::IPPROTO_TCP)
 }
 
-pub(crate) fn bind(fd: RawFd, addr: &SocketAddr) -> Result<(), Errno> {
-    let addr = SockAddr::from(*addr);
+/// A new UDP socket for addresses like `addr`, non-blocking and closed on exec.
+pub(crate) fn udp_socket(addr: &SocketAddr) -> Result<OwnedFd, Errno> {
+    socket(domain(addr), libc::SOCK_DGRAM, libc::IPPROTO_UDP)
+}
+
+fn domain(addr: &SocketAddr) -> i32 {
+    match addr {
+        SocketAddr::V4(_) => libc::AF_INET,
+        SocketAddr::V6(_) => libc::AF_INET6,
+    }
+}
+
+/// Two Unix sockets that are connected with each other, non-blocking and closed on exec.
+pub(crate) fn unix_pair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut ends = [-1; 2];
+    let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let at = ends.as_mut_ptr() as usize;
+    // SAFETY: the kernel writes two numbers.
+    unsafe { raw::syscall4(libc::SYS_socketpair, libc::AF_UNIX as usize, kind as usize, 0, at) }?;
+    // SAFETY: two new descriptors, which nobody else has.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+pub(crate) fn bind(fd: RawFd, addr: &impl Address) -> Result<(), Errno> {
     // SAFETY: the kernel reads `addr.len()` bytes of a live address.
     unsafe { raw::syscall3(libc::SYS_bind, fd as usize, addr.as_ptr() as usize, addr.len() as usize) }.map(drop)
 }
@@ -56,10 +83,8 @@ pub(crate) fn listen(fd: RawFd, backlog: i32) -> Result<(), Errno> {
 
 /// Takes a connection; it comes non-blocking and closed on exec.
 ///
-/// # Errors
-/// The kernel's; `EAFNOSUPPORT` (and the connection is closed) if the peer's address is neither IPv4 nor IPv6.
-pub(crate) fn accept(fd: RawFd) -> Result<(OwnedFd, SocketAddr), Errno> {
-    let mut addr = SockAddr::empty();
+pub(crate) fn accept<A: Address>(fd: RawFd) -> Result<(OwnedFd, A), Errno> {
+    let mut addr = A::EMPTY;
     let (at, length) = addr.as_out();
     // SAFETY: the kernel writes at most `*length` bytes at `at`, both of which live as long as the call; success gives a new descriptor.
     let connection = unsafe {
@@ -71,12 +96,11 @@ pub(crate) fn accept(fd: RawFd) -> Result<(OwnedFd, SocketAddr), Errno> {
             (libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) as usize,
         ))
     }?;
-    Ok((connection, addr.to_std()?))
+    Ok((connection, addr))
 }
 
 /// Begins to connect. A non-blocking socket answers `EINPROGRESS`, later becomes writable, and [`take_error`] then says how it went.
-pub(crate) fn connect(fd: RawFd, addr: &SocketAddr) -> Result<(), Errno> {
-    let addr = SockAddr::from(*addr);
+pub(crate) fn connect(fd: RawFd, addr: &impl Address) -> Result<(), Errno> {
     // SAFETY: the kernel reads `addr.len()` bytes of a live address.
     unsafe { raw::syscall3(libc::SYS_connect, fd as usize, addr.as_ptr() as usize, addr.len() as usize) }.map(drop)
 }
@@ -92,21 +116,21 @@ pub(crate) fn shutdown(fd: RawFd, how: Shutdown) -> Result<(), Errno> {
 }
 
 /// The address this socket is bound to.
-pub(crate) fn local_addr(fd: RawFd) -> Result<SocketAddr, Errno> {
+pub(crate) fn local_addr<A: Address>(fd: RawFd) -> Result<A, Errno> {
     name(libc::SYS_getsockname, fd)
 }
 
 /// The address this socket is connected to.
-pub(crate) fn peer_addr(fd: RawFd) -> Result<SocketAddr, Errno> {
+pub(crate) fn peer_addr<A: Address>(fd: RawFd) -> Result<A, Errno> {
     name(libc::SYS_getpeername, fd)
 }
 
-fn name(call: raw::Number, fd: RawFd) -> Result<SocketAddr, Errno> {
-    let mut addr = SockAddr::empty();
+fn name<A: Address>(call: raw::Number, fd: RawFd) -> Result<A, Errno> {
+    let mut addr = A::EMPTY;
     let (at, length) = addr.as_out();
     // SAFETY: both calls write at most `*length` bytes at `at`, which live as long as the call.
     unsafe { raw::syscall3(call, fd as usize, at as usize, length as usize) }?;
-    addr.to_std()
+    Ok(addr)
 }
 
 /// A second descriptor of the same open socket, closed on exec. As std does it, never one of the standard streams.

@@ -16,7 +16,13 @@ unsafe impl Plain for i32 {}
 // SAFETY: two integers of the same size.
 unsafe impl Plain for Linger {}
 // SAFETY: bytes.
+unsafe impl Plain for [u8; 8] {}
+// SAFETY: bytes.
 unsafe impl Plain for [u8; 16] {}
+// SAFETY: bytes.
+unsafe impl Plain for [u8; 20] {}
+// SAFETY: three integers of the same size.
+unsafe impl Plain for Credentials {}
 
 /// `libc::linger`, with a default.
 #[derive(Clone, Copy, Default)]
@@ -24,6 +30,15 @@ unsafe impl Plain for [u8; 16] {}
 pub(crate) struct Linger {
     on: i32,
     seconds: i32,
+}
+
+/// `libc::ucred`, with a default.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Credentials {
+    pub(crate) process: i32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
 }
 
 /// Reads an option; the second value says how many bytes the kernel filled in.
@@ -60,11 +75,11 @@ pub(crate) fn setsockopt<T: Plain>(fd: RawFd, level: i32, option: i32, value: T)
     .map(drop)
 }
 
-fn get(fd: RawFd, level: i32, option: i32) -> Result<i32, Errno> {
+pub(super) fn get(fd: RawFd, level: i32, option: i32) -> Result<i32, Errno> {
     getsockopt::<i32>(fd, level, option).map(|(value, _)| value)
 }
 
-fn set(fd: RawFd, level: i32, option: i32, value: i32) -> Result<(), Errno> {
+pub(super) fn set(fd: RawFd, level: i32, option: i32, value: i32) -> Result<(), Errno> {
     setsockopt(fd, level, option, value)
 }
 
@@ -148,6 +163,19 @@ pub(crate) fn set_reuse_port(fd: RawFd, on: bool) -> Result<(), Errno> {
 
 pub(crate) fn reuse_port(fd: RawFd) -> Result<bool, Errno> {
     get(fd, SOL_SOCKET, libc::SO_REUSEPORT).map(|on| on != 0)
+}
+
+pub(crate) fn set_broadcast(fd: RawFd, on: bool) -> Result<(), Errno> {
+    set(fd, SOL_SOCKET, libc::SO_BROADCAST, on.into())
+}
+
+pub(crate) fn broadcast(fd: RawFd) -> Result<bool, Errno> {
+    get(fd, SOL_SOCKET, libc::SO_BROADCAST).map(|on| on != 0)
+}
+
+/// Who made the other end of a Unix socket, or listened there.
+pub(crate) fn peer_credentials(fd: RawFd) -> Result<Credentials, Errno> {
+    getsockopt(fd, SOL_SOCKET, libc::SO_PEERCRED).map(|(credentials, _)| credentials)
 }
 
 /// Asks for a receive buffer of `bytes`; the kernel doubles that for its own needs and caps it.

@@ -10,10 +10,18 @@ use std::{
 fn listener(at: &str) -> (OwnedFd, SocketAddr) {
     let addr = at.parse().unwrap();
     let fd = tcp_socket(&addr).unwrap();
-    bind(fd.as_raw_fd(), &addr).unwrap();
+    bind(fd.as_raw_fd(), &SockAddr::from(addr)).unwrap();
     listen(fd.as_raw_fd(), 16).unwrap();
-    let addr = local_addr(fd.as_raw_fd()).unwrap();
+    let addr = local(&fd).unwrap();
     (fd, addr)
+}
+
+fn local(fd: &OwnedFd) -> Result<SocketAddr, Errno> {
+    local_addr::<SockAddr>(fd.as_raw_fd())?.to_std()
+}
+
+fn peer_of(fd: &OwnedFd) -> Result<SocketAddr, Errno> {
+    peer_addr::<SockAddr>(fd.as_raw_fd())?.to_std()
 }
 
 fn wait(fd: &OwnedFd, events: i16) -> i16 {
@@ -26,7 +34,7 @@ fn wait(fd: &OwnedFd, events: i16) -> i16 {
 fn pair(at: &str) -> (OwnedFd, OwnedFd) {
     let (listener, addr) = listener(at);
     let near = tcp_socket(&addr).unwrap();
-    match connect(near.as_raw_fd(), &addr) {
+    match connect(near.as_raw_fd(), &SockAddr::from(addr)) {
         Ok(()) => {}
         Err(Errno::INPROGRESS) => {
             wait(&near, libc::POLLOUT);
@@ -35,9 +43,9 @@ fn pair(at: &str) -> (OwnedFd, OwnedFd) {
     }
     assert_eq!(take_error(near.as_raw_fd()), Ok(None));
     wait(&listener, libc::POLLIN);
-    let (far, peer) = accept(listener.as_raw_fd()).unwrap();
-    assert_eq!(Ok(peer), local_addr(near.as_raw_fd()));
-    assert_eq!(peer_addr(near.as_raw_fd()), Ok(addr));
+    let (far, peer) = accept::<SockAddr>(listener.as_raw_fd()).unwrap();
+    assert_eq!(peer.to_std(), local(&near));
+    assert_eq!(peer_of(&near), Ok(addr));
     (near, far)
 }
 
@@ -92,7 +100,7 @@ fn a_refused_connection_is_left_as_the_sockets_error() {
     let (closed, addr) = listener("127.0.0.1:0");
     close(closed).unwrap();
     let fd = tcp_socket(&addr).unwrap();
-    let outcome = match connect(fd.as_raw_fd(), &addr) {
+    let outcome = match connect(fd.as_raw_fd(), &SockAddr::from(addr)) {
         Err(Errno::INPROGRESS) => {
             wait(&fd, libc::POLLOUT);
             take_error(fd.as_raw_fd()).unwrap()
@@ -100,7 +108,7 @@ fn a_refused_connection_is_left_as_the_sockets_error() {
         other => other.err(),
     };
     assert_eq!(outcome, Some(Errno::CONNREFUSED));
-    assert_eq!(peer_addr(fd.as_raw_fd()), Err(Errno::NOTCONN));
+    assert_eq!(peer_of(&fd), Err(Errno::NOTCONN));
 }
 
 #[test]
@@ -219,8 +227,8 @@ fn accepting_from_something_else_than_tcp_is_refused_by_name() {
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(accept(listener.as_raw_fd()).unwrap_err(), Errno::AFNOSUPPORT);
-    assert_eq!(local_addr(listener.as_raw_fd()).unwrap_err(), Errno::AFNOSUPPORT);
+    assert_eq!(accept::<SockAddr>(listener.as_raw_fd()).unwrap().1.to_std(), Err(Errno::AFNOSUPPORT));
+    assert_eq!(local_addr::<SockAddr>(listener.as_raw_fd()).unwrap().to_std(), Err(Errno::AFNOSUPPORT));
 }
 
 #[test]
@@ -239,8 +247,8 @@ fn a_descriptor_that_is_not_open_is_an_error_everywhere() {
     let fd = i32::MAX;
     assert_eq!(recv(fd, &mut [0], 0), Err(Errno::BADF));
     assert_eq!(send(fd, b"x"), Err(Errno::BADF));
-    assert_eq!(accept(fd).unwrap_err(), Errno::BADF);
-    assert_eq!(local_addr(fd), Err(Errno::BADF));
+    assert_eq!(accept::<SockAddr>(fd).unwrap_err(), Errno::BADF);
+    assert_eq!(local_addr::<SockAddr>(fd).unwrap_err(), Errno::BADF);
     assert_eq!(take_error(fd), Err(Errno::BADF));
     assert_eq!(dup_cloexec(fd).unwrap_err(), Errno::BADF);
     assert_eq!(is_nonblocking(fd), Err(Errno::BADF));

@@ -3,6 +3,7 @@
 //! Writes never raise SIGPIPE (`MSG_NOSIGNAL`); a closed peer is an `EPIPE`. And no call waits (`MSG_DONTWAIT`), whatever the descriptor's
 //! mode: the mode belongs to the open socket, and whoever has another descriptor of it may change it under our feet.
 
+use super::Address;
 use crate::sys::raw::{self, Errno};
 use std::{
     io::{IoSlice, IoSliceMut},
@@ -17,6 +18,12 @@ pub(crate) const MAX_PIECES: usize = 1024;
 pub(crate) fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> Result<usize, Errno> {
     // SAFETY: the slice is writable for its length.
     unsafe { recv_raw(fd, buffer.as_mut_ptr(), buffer.len(), flags) }
+}
+
+/// [`recv`] without flags.
+#[inline]
+pub(crate) fn receive(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    recv(fd, buffer, 0)
 }
 
 /// [`recv`] into memory that need not be initialised.
@@ -43,6 +50,41 @@ pub(crate) fn send(fd: RawFd, buffer: &[u8]) -> Result<usize, Errno> {
             (libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) as usize,
             0,
             0,
+        )
+    }
+}
+
+/// Receives a datagram, and where it comes from. What does not fit into the buffer is lost. Flags as in [`recv`].
+pub(crate) fn recv_from<A: Address>(fd: RawFd, buffer: &mut [u8], flags: i32) -> Result<(usize, A), Errno> {
+    let mut addr = A::EMPTY;
+    let (at, length) = addr.as_out();
+    // SAFETY: the slice is writable for its length; the kernel writes at most `*length` bytes at `at`, both of which live as long as the call.
+    let received = unsafe {
+        raw::syscall6(
+            libc::SYS_recvfrom,
+            fd as usize,
+            buffer.as_mut_ptr() as usize,
+            buffer.len(),
+            (flags | libc::MSG_DONTWAIT) as usize,
+            at as usize,
+            length as usize,
+        )
+    }?;
+    Ok((received, addr))
+}
+
+/// Sends a datagram to `addr`.
+pub(crate) fn send_to(fd: RawFd, buffer: &[u8], addr: &impl Address) -> Result<usize, Errno> {
+    // SAFETY: the kernel reads the slice, and `addr.len()` bytes of a live address.
+    unsafe {
+        raw::syscall6(
+            libc::SYS_sendto,
+            fd as usize,
+            buffer.as_ptr() as usize,
+            buffer.len(),
+            (libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) as usize,
+            addr.as_ptr() as usize,
+            addr.len() as usize,
         )
     }
 }

@@ -9,46 +9,44 @@
 //!
 //! Source: Go `net/http` (the pauses).
 
-use super::Socket;
+use super::Handle;
 use super::op::Held;
+use super::patience::Pauses;
 use crate::context::ambient;
 use crate::netpoll::Side;
-use crate::sys::clock;
 use crate::sys::raw::Errno;
 use crate::sys::socket as sys;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::Location;
 
 const FIRST_PAUSE_NS: u64 = 5_000_000;
 const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
 
-impl Socket {
+impl Handle {
     /// Takes a connection. `no_room` is told each time a connection must wait because the process or the system has no room for it.
-    pub(crate) fn accept(
+    pub(crate) fn accept<A: sys::Address>(
         &self,
         site: &'static Location<'static>,
         no_room: impl Fn(&io::Error),
-    ) -> io::Result<(OwnedFd, SocketAddr)> {
+    ) -> io::Result<(OwnedFd, A)> {
         let me = crate::spawn::wait_record();
         // A runtime that is being shut down takes no more connections, also if one waits.
         ambient::Root::look()?;
         let mut held = Held::take(self.desc(), Side::Read, me, site)?;
-        let mut pause_ns = FIRST_PAUSE_NS;
+        let mut pauses = Pauses::new(FIRST_PAUSE_NS, LONGEST_PAUSE_NS);
         loop {
-            let error = match held.run(super::socket::counted(me, accept)) {
+            let error = match held.run(super::owned::counted(me, accept)) {
                 Err(error) if is_no_room(&error) && !held.is_nonblocking() => error,
                 outcome => return outcome,
             };
             no_room(&error);
-            held.pause(clock::now_ns().saturating_add(pause_ns))?;
-            pause_ns = (pause_ns * 2).min(LONGEST_PAUSE_NS);
+            pauses.pause(&mut held)?;
         }
     }
 }
 
-fn accept(fd: i32) -> Result<(OwnedFd, SocketAddr), Errno> {
+fn accept<A: sys::Address>(fd: i32) -> Result<(OwnedFd, A), Errno> {
     match sys::accept(fd) {
         // The peer gave up while it was in the queue; the next one may be fine.
         Err(Errno::CONNABORTED) => Err(Errno::INTR),

@@ -1,4 +1,4 @@
-//! A socket that parks: a descriptor, owned. The types of `gort::net` are thin layers over this.
+//! An fd that parks: a descriptor of the poller's, owned. Sockets, pipes and whatever else epoll takes are thin layers over this.
 
 use super::op::{self, Held, closed};
 use crate::g::{G, GList, WaitReason};
@@ -17,17 +17,17 @@ use std::time::{Duration, Instant};
 
 /// An fd registered with the netpoller. Closed when dropped.
 ///
-/// The descriptor stays with the socket until that is dropped, also after a [`close`](Socket::close): so it tells every later call that it is
-/// closed, and never serves another socket under our feet. The fd itself goes when the last call under way has ended.
-pub(crate) struct Socket {
+/// The descriptor stays with the handle until that is dropped, also after a [`close`](Handle::close): so it tells every later call that it is
+/// closed, and never serves another handle under our feet. The fd itself goes when the last call under way has ended.
+pub(crate) struct Handle {
     desc: &'static Desc,
 }
 
-// Panics leave no socket half changed: everything in a descriptor is atomic or under a lock that is not held while user code runs.
-impl std::panic::UnwindSafe for Socket {}
-impl std::panic::RefUnwindSafe for Socket {}
+// Panics leave no handle half changed: everything in a descriptor is atomic or under a lock that is not held while user code runs.
+impl std::panic::UnwindSafe for Handle {}
+impl std::panic::RefUnwindSafe for Handle {}
 
-impl Socket {
+impl Handle {
     /// Registers `fd`, which must be in non-blocking mode. `is_ours`: nobody else knows the open file description.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Socket {
         this
     }
 
-    /// As [`Socket::new_or_refused`], for an fd that comes from somewhere else. It is put into non-blocking mode.
+    /// As [`Handle::new_or_refused`], for an fd that comes from somewhere else. It is put into non-blocking mode.
     pub(crate) fn adopt(fd: OwnedFd) -> Self {
         let raw = fd.as_raw_fd();
         let mode = sys::set_nonblocking(raw, true);
@@ -62,7 +62,7 @@ impl Socket {
         this
     }
 
-    /// Lets no user in. Only before anybody else has the socket.
+    /// Lets no user in. Only before anybody else has the handle.
     fn refuse(&self, why: Errno) {
         self.desc.refused.store(why.0, Relaxed);
         if self.desc.users.incref_and_close().is_some() {
@@ -74,9 +74,9 @@ impl Socket {
         }
     }
 
-    /// The socket, if it could be registered.
+    /// The handle, if it could be registered.
     pub(crate) fn unless_refused(self) -> io::Result<Self> {
-        // Relaxed: set before anybody else had the socket.
+        // Relaxed: set before anybody else had the handle.
         if self.desc.refused.load(Relaxed) != 0 { Err(closed(self.desc)) } else { Ok(self) }
     }
 
@@ -126,7 +126,7 @@ impl Socket {
     /// Runs `f` with the fd, which stays open meanwhile.
     ///
     /// # Errors
-    /// The socket was closed, or what `f` says.
+    /// The handle was closed, or what `f` says.
     pub(crate) fn with_fd<R>(&self, f: impl FnOnce(RawFd) -> Result<R, Errno>) -> io::Result<R> {
         self.desc.users.incref().map_err(|_| closed(self.desc))?;
         let result = f(self.desc.fd());
@@ -188,7 +188,7 @@ impl Socket {
 
     /// Takes over what `other` has been told: timeouts, deadlines, whether it may park.
     fn set_as(&self, other: &Self) {
-        // Relaxed, all of them: nobody else has this socket yet.
+        // Relaxed, all of them: nobody else has this handle yet.
         for side in [Side::Read, Side::Write] {
             let (mine, its) = (self.desc.side(side), other.desc.side(side));
             mine.timeout_ns.store(its.timeout_ns.load(Relaxed), Relaxed);
@@ -200,7 +200,7 @@ impl Socket {
     /// Closes: calls under way end with an error, later ones fail at once. Returns when the last call has let go of the fd and it is closed.
     ///
     /// # Errors
-    /// The socket was closed before.
+    /// The handle was closed before.
     pub(crate) fn close(&self, site: &'static Location<'static>) -> io::Result<()> {
         let desc = self.desc;
         let me = crate::spawn::wait_record();
@@ -242,10 +242,10 @@ impl Socket {
         self.desc.fd()
     }
 
-    /// The fd, for others to use as long as the socket lives: a close from now on leaves it open until the socket is dropped.
+    /// The fd, for others to use as long as the handle lives: a close from now on leaves it open until the handle is dropped.
     ///
     /// # Errors
-    /// The socket was closed before.
+    /// The handle was closed before.
     pub(crate) fn lend_fd(&self) -> io::Result<BorrowedFd<'_>> {
         let lent = self.with_fd(|_| {
             self.distrust();
@@ -253,11 +253,11 @@ impl Socket {
             self.desc.lent.store(true, Relaxed);
             Ok(())
         });
-        // Relaxed: set under a reference, if at all, as above; or before anybody had the socket.
+        // Relaxed: set under a reference, if at all, as above; or before anybody had the handle.
         if lent.is_err() && !self.desc.lent.load(Relaxed) && self.desc.refused.load(Relaxed) == 0 {
             return Err(closed(self.desc));
         }
-        // SAFETY: lent or refused, so the fd stays open until the socket is dropped, which the lifetime excludes.
+        // SAFETY: lent or refused, so the fd stays open until the handle is dropped, which the lifetime excludes.
         Ok(unsafe { BorrowedFd::borrow_raw(self.desc.fd()) })
     }
 
@@ -269,7 +269,7 @@ impl Socket {
         })
     }
 
-    /// A second socket for the same open file description, told the same.
+    /// A second handle for the same open file description, told the same.
     pub(crate) fn try_clone(&self) -> io::Result<Self> {
         let clone = Self::new(self.duplicate()?, self.desc.is_plain_tcp(), false)?;
         clone.set_as(self);
@@ -286,16 +286,16 @@ impl Socket {
     /// Takes the fd out, in blocking mode unless the user asked for non-blocking.
     ///
     /// # Errors
-    /// The socket was closed.
+    /// The handle was closed.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         let desc = self.desc;
-        // No call can be under way, since each borrows the socket. A refused socket has been closed to users, but not by the user.
+        // No call can be under way, since each borrows the handle. A refused handle has been closed to users, but not by the user.
         let is_open = if desc.users.incref_and_close().is_some() {
             for side in [Side::Read, Side::Write] {
                 let _ = desc.side(side).word.close();
             }
             let is_last = desc.users.decref();
-            debug_assert!(is_last, "a call is under way on a socket that nobody borrows");
+            debug_assert!(is_last, "a call is under way on a handle that nobody borrows");
             sched::fixed().netpoll.delete(desc.fd());
             true
         } else {
@@ -304,12 +304,12 @@ impl Socket {
         if !is_open {
             return Err(closed(desc));
         }
-        // Relaxed: a setting of this socket, which is ours alone.
+        // Relaxed: a setting of this handle, which is ours alone.
         let nonblocking = desc.nonblocking.load(Relaxed);
         let fd = desc.take_fd().ok_or_else(|| closed(desc))?;
-        // SAFETY: the fd was the socket's, which has none any more.
+        // SAFETY: the fd was the handle's, which has none any more.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // Cannot fail on a socket that we own, and what is no socket stays as it came.
+        // Cannot fail on a handle that we own, and what cannot be switched stays as it came.
         let _ = sys::set_nonblocking(fd.as_raw_fd(), nonblocking);
         Ok(fd)
     }
@@ -319,9 +319,9 @@ impl Socket {
         self.desc.is_plain_tcp()
     }
 
-    /// True after [`Socket::close`].
+    /// True after [`Handle::close`].
     pub(crate) fn is_closed(&self) -> bool {
-        // Relaxed: set before anybody else had the socket, if at all.
+        // Relaxed: set before anybody else had the handle, if at all.
         self.desc.side(Side::Read).word.is_closed() && self.desc.refused.load(Relaxed) == 0
     }
 }
@@ -350,7 +350,7 @@ pub(super) fn finish(desc: &'static Desc) {
     }
     let closer = desc.closer.load(Relaxed);
     if closer != 0 {
-        // From here on the descriptor may belong to another socket.
+        // From here on the descriptor may belong to another handle.
         // SAFETY: the word holds addresses of goroutine records only.
         sched::ready(unsafe { G::from_address(closer as usize) });
     }
@@ -364,16 +364,16 @@ fn close_fd(desc: &Desc) {
     }
 }
 
-impl Drop for Socket {
+impl Drop for Handle {
     fn drop(&mut self) {
         let desc = self.desc;
-        // No call is under way, since each borrows the socket.
+        // No call is under way, since each borrows the handle.
         if desc.users.incref_and_close().is_some() {
             for side in [Side::Read, Side::Write] {
                 let _ = desc.side(side).word.close();
             }
             let is_last = desc.users.decref();
-            debug_assert!(is_last, "a call is under way on a socket that nobody borrows");
+            debug_assert!(is_last, "a call is under way on a handle that nobody borrows");
             finish(desc);
         }
         // Still there if it was lent, or never registered.
@@ -382,7 +382,7 @@ impl Drop for Socket {
     }
 }
 
-impl fmt::Debug for Socket {
+impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_closed() { f.write_str("closed") } else { write!(f, "{}", self.desc.fd()) }
     }

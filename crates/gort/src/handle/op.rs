@@ -29,7 +29,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 pub(super) fn closed(desc: &Desc) -> io::Error {
     // Relaxed: set before anybody else knew the descriptor, if at all.
     match Errno(desc.refused.load(Relaxed)) {
-        Errno(0) => io::Error::new(io::ErrorKind::NotConnected, "the socket was closed"),
+        Errno(0) => io::Error::new(io::ErrorKind::NotConnected, "the descriptor was closed"),
         why => refused(why),
     }
 }
@@ -38,7 +38,7 @@ pub(super) fn closed(desc: &Desc) -> io::Error {
 fn refused(why: Errno) -> io::Error {
     let hint = match why.0 {
         libc::ENOSPC => ", the limit on watched descriptors: raise /proc/sys/fs/epoll/max_user_watches",
-        libc::EPERM => ": it is no socket",
+        libc::EPERM => ": files and folders are always ready, and block in the call: gort::blocking is for those",
         _ => "",
     };
     let why = io::Error::from(why);
@@ -120,7 +120,7 @@ impl Held {
     #[inline]
     fn check_deadline(&self) -> io::Result<u64> {
         let ambient_ns = ambient::check_but_root()?;
-        // Acquire: pairs with `Socket::set_deadline`'s store, which a kick follows.
+        // Acquire: pairs with `Handle::set_deadline`'s store, which a kick follows.
         let deadline_ns = match self.half.deadline_ns.load(Acquire) {
             0 => NEVER,
             deadline_ns => deadline_ns,
@@ -213,7 +213,7 @@ impl Drop for Held {
             release_queue(self.half, 1);
         }
         if unlock.last {
-            super::socket::finish(self.desc);
+            super::owned::finish(self.desc);
         }
     }
 }
