@@ -31,7 +31,7 @@
 //! - [`time`]: timers, tickers, functions called later; nothing is ever early.
 //! - [`context`]: cancellation and deadlines, also for calls deep inside a library that knows nothing of them.
 //! - [`sync`]: std's locks, and what std lacks, that park goroutines.
-//! - [`net`]: TCP with std's types and methods, plus deadlines.
+//! - [`net`]: TCP, UDP and Unix sockets with std's types and methods, plus deadlines. [`io`]: pipes, and readiness of any other descriptor.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later. [`BlockingClass`] bounds how many
 //!   of a kind run at a time.
 //! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
@@ -51,6 +51,7 @@ mod dump;
 mod g;
 mod handle;
 mod host;
+pub mod io;
 pub mod net;
 mod netpoll;
 mod prim;

@@ -10,6 +10,7 @@ use crate::sys::socket as sys;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::panic::Location;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -177,11 +178,25 @@ impl Handle {
         self.with_fd(|_| {
             // Release: pairs with the Acquire in `begin_try`, as for a deadline.
             self.desc.nonblocking.store(nonblocking, Release);
-            let mut ready = GList::new();
-            for side in [Side::Read, Side::Write] {
-                self.desc.kick(side, &mut ready);
-            }
-            sched::ready_list(&mut ready);
+            self.kick_both();
+            Ok(())
+        })
+    }
+
+    /// Makes whoever waits look again.
+    fn kick_both(&self) {
+        let mut ready = GList::new();
+        for side in [Side::Read, Side::Write] {
+            self.desc.kick(side, &mut ready);
+        }
+        sched::ready_list(&mut ready);
+    }
+
+    /// Ends reading, writing or both of a socket. Whoever is parked here looks again: Linux makes no event of it for the writer of a full Unix socket.
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.with_fd(|fd| {
+            sys::shutdown(fd, how)?;
+            self.kick_both();
             Ok(())
         })
     }

@@ -205,7 +205,7 @@ impl TcpStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.handle.with_fd(|fd| sys::shutdown(fd, how))
+        self.handle.shutdown(how)
     }
 }
 

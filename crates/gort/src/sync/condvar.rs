@@ -46,6 +46,10 @@ pub struct Condvar {
     attendance: Attendance,
 }
 
+// Panics leave none half changed, as with std's: no code of the user's runs under its lock.
+impl std::panic::UnwindSafe for Condvar {}
+impl std::panic::RefUnwindSafe for Condvar {}
+
 /// Whether a wait with a time limit ended by it, as [`std::sync::WaitTimeoutResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
@@ -250,7 +254,7 @@ impl Condvar {
     }
 
     /// The mutex again, and whether a notification came in time.
-    fn wait_within<'a, T: ?Sized>(
+    pub(crate) fn wait_within<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
         bound: Bound<'_>,

@@ -14,6 +14,7 @@ pub(crate) mod futex;
 pub(crate) mod identity;
 pub(crate) mod limits;
 pub(crate) mod peek;
+pub(crate) mod pipe;
 pub(crate) mod poller;
 pub(crate) mod priority;
 pub(crate) mod raw;

@@ -13,10 +13,16 @@ pub(crate) fn is_child() -> bool {
 
 /// Runs the test `name` (its path in this binary) in a child and returns what it wrote; fails if it fails.
 pub(crate) fn run(name: &str) -> Output {
+    run_with(name, &[])
+}
+
+/// The same with these variables.
+pub(crate) fn run_with(name: &str, env: &[(&str, &str)]) -> Output {
     let output = gort::blocking(|| {
         Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--nocapture", "--test-threads=1"])
             .env(MARK, "1")
+            .envs(env.iter().copied())
             .output()
             .unwrap()
     });

@@ -10,52 +10,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// NT-07. A reader and a writer loop; a third goroutine closes the connection after 100 ms: both loops end with an error.
-#[gort::test(procs = [1, 2, 4])]
-fn a_close_ends_a_reading_and_a_writing_loop() {
-    let (near, far) = narrow_pair();
-    gort::scope(|s| {
-        let reader = s.spawn(|| {
-            loop {
-                match (&near).read(&mut [0; 64]) {
-                    Ok(0) => panic!("the peer is open"),
-                    Ok(_) => {}
-                    Err(error) => return error,
-                }
-            }
-        });
-        let writer = s.spawn(|| {
-            loop {
-                if let Err(error) = (&near).write(&[1; 4096]) {
-                    return error;
-                }
-            }
-        });
-        s.spawn(|| while (&far).write(&[2; 16]).is_ok() && (&far).read(&mut [0; 4096]).is_ok_and(|n| n > 0) {});
-        gort::sleep(ms(100));
-        near.close().unwrap();
-        for waiter in [reader, writer] {
-            assert_eq!(waiter.join().unwrap().kind(), ErrorKind::NotConnected);
-        }
-    });
-}
-
-/// NT-09. A peer's close ends a blocked read with `Ok(0)`.
-#[gort::test(procs = [1, 2, 4])]
-fn a_close_by_the_peer_ends_a_blocked_read() {
-    for by_drop in [false, true] {
-        let (mut near, far) = pair();
-        let reader = gort::go(move || near.read(&mut [0; 8]));
-        wait_parked(reader.goroutine().id(), "IO wait, read");
-        if by_drop {
-            drop(far);
-        } else {
-            far.close().unwrap();
-        }
-        assert_eq!(reader.join().unwrap().unwrap(), 0);
-    }
-}
-
 /// A close ends ten readers, ten writers and whatever they wait for, the socket or each other; it returns when the fd is closed.
 #[gort::test(procs = [1, 2, 4])]
 fn a_close_ends_all_who_wait_and_returns_when_the_fd_is_gone() {
@@ -95,55 +49,6 @@ fn a_close_ends_all_who_wait_and_returns_when_the_fd_is_gone() {
     let mut rest = Vec::new();
     far.read_to_end(&mut rest).unwrap();
     assert_eq!(rest.len(), filled);
-}
-
-/// NT-14. After shutdown(Read) reads give 0, also one that was parked, and writes go on.
-#[gort::test(procs = [1, 2, 4])]
-fn after_shutdown_of_reading_reads_end_and_writes_go_on() {
-    let (near, mut far) = pair();
-    gort::scope(|s| {
-        let reader = s.spawn(|| (&near).read(&mut [0; 8]));
-        wait_parked(reader.goroutine().id(), "IO wait, read");
-        near.shutdown(Shutdown::Read).unwrap();
-        assert_eq!(reader.join().unwrap().unwrap(), 0);
-    });
-    assert_eq!((&near).read(&mut [0; 8]).unwrap(), 0);
-    (&near).write_all(b"on").unwrap();
-    let mut buf = [0; 2];
-    far.read_exact(&mut buf).unwrap();
-    assert_eq!(&buf, b"on");
-}
-
-/// NT-14. After shutdown(Write) the peer reads what was sent and then the end, writes fail, also one that was parked, and reads go on.
-#[gort::test(procs = [1, 2, 4])]
-fn after_shutdown_of_writing_the_peer_reads_the_end_and_reads_go_on() {
-    let (near, mut far) = pair();
-    (&near).write_all(b"last").unwrap();
-    near.shutdown(Shutdown::Write).unwrap();
-    assert_error((&near).write(b"more"), ErrorKind::BrokenPipe);
-    let mut text = String::new();
-    far.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "last");
-    far.write_all(b"answer").unwrap();
-    drop(far);
-    text.clear();
-    (&near).read_to_string(&mut text).unwrap();
-    assert_eq!(text, "answer");
-
-    let (near, _far) = narrow_pair();
-    fill(&near);
-    gort::scope(|s| {
-        let writer = s.spawn(|| {
-            loop {
-                if let Err(error) = (&near).write(&[0; 4096]) {
-                    return error.kind();
-                }
-            }
-        });
-        wait_parked(writer.goroutine().id(), "IO wait, write");
-        near.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(writer.join().unwrap(), ErrorKind::BrokenPipe);
-    });
 }
 
 /// NT-15. After a close every operation of a connection gives a "closed" error.

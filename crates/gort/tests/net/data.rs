@@ -6,65 +6,6 @@ use super::support::{
 use gort::net::{Shutdown, TcpStream};
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 
-/// NT-01. A mebibyte of random bytes in chunks goes one way; then both ends close. The bytes are equal, both closes succeed.
-#[gort::test(procs = [1, 2, 4])]
-fn a_mebibyte_in_chunks_arrives_as_it_was_sent() {
-    let (near, far) = pair();
-    let sent = Draws::new(11).bytes(1 << 20);
-    let received = gort::scope(|s| {
-        s.spawn(|| {
-            let (mut near, mut draws, mut left) = (&near, Draws::new(12), &sent[..]);
-            while !left.is_empty() {
-                let (chunk, rest) = left.split_at((1 + draws.below(8192)).min(left.len()));
-                near.write_all(chunk).unwrap();
-                left = rest;
-            }
-            near.close().unwrap();
-        });
-        let mut received = Vec::new();
-        let (mut far, mut draws, mut buf) = (&far, Draws::new(13), vec![0; 16384]);
-        loop {
-            let room = 1 + draws.below(buf.len());
-            match far.read(&mut buf[..room]).unwrap() {
-                0 => break,
-                n => received.extend_from_slice(&buf[..n]),
-            }
-        }
-        far.close().unwrap();
-        received
-    });
-    assert!(received == sent, "{} of {} bytes, checksums differ", received.len(), sent.len());
-}
-
-/// NT-02. Two ends bounce a counter to 1000 in messages of 8 bytes; each sees steps of 2.
-#[gort::test(procs = [1, 2, 4])]
-fn a_counter_bounces_to_a_thousand() {
-    fn bounce(mut stream: &TcpStream) {
-        let (mut buf, mut last) = ([0; 8], None);
-        loop {
-            stream.read_exact(&mut buf).unwrap();
-            let count = u64::from_le_bytes(buf);
-            if let Some(last) = last {
-                assert_eq!(count, last + 2);
-            }
-            last = Some(count);
-            if count == 1000 {
-                return;
-            }
-            stream.write_all(&(count + 1).to_le_bytes()).unwrap();
-            if count + 1 == 1000 {
-                return;
-            }
-        }
-    }
-    let (near, far) = pair();
-    gort::scope(|s| {
-        s.spawn(|| bounce(&far));
-        (&near).write_all(&0_u64.to_le_bytes()).unwrap();
-        bounce(&near);
-    });
-}
-
 /// NT-17. Two connections with 10,000 echoed messages of 512 bytes each, both sides in goroutines.
 #[gort::test(procs = [1, 2, 4], timeout = "120s")]
 fn ten_thousand_messages_are_echoed_on_two_connections() {

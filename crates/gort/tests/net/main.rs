@@ -1,4 +1,5 @@
-//! TCP, by area. The names in capitals (NT-04, HF-06) are acceptance cases; here for TCP.
+//! TCP by area, what holds for all kinds of streams (`kinds`), and what other kinds have of their own. The names in capitals (NT-04, HF-06) are
+//! acceptance cases.
 
 mod bad_days;
 mod child;
@@ -7,7 +8,11 @@ mod close;
 mod common;
 mod data;
 mod deadline;
+mod io;
+mod kinds;
 mod readiness;
 mod std_surface;
 mod support;
 mod timeouts;
+mod udp;
+mod unix;

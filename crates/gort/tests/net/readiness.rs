@@ -1,96 +1,11 @@
 //! Who is woken by what: sides apart, many at once, several things in one edge.
 
 use super::support::{
-    Draws, assert_error, fill, forget_when_closed, ms, narrow_pair, pair, past, reset_on_close, round_trip, rounds,
-    wait_until,
+    assert_error, fill, forget_when_closed, narrow_pair, pair, reset_on_close, round_trip, rounds, wait_until,
 };
 use gort::net::{Shutdown, TcpStream};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
-use std::time::Instant;
-
-/// NT-08. 100 times 7 goroutines call read, write, the three deadline setters, local and peer address at once; then the stream is brought in
-/// step again, and a round trip works.
-#[gort::test(procs = [1, 2, 4])]
-fn all_methods_may_be_called_at_once() {
-    let (near, far) = pair();
-    gort::scope(|s| {
-        s.spawn(|| {
-            let mut buf = [0; 1024];
-            loop {
-                match (&far).read(&mut buf).unwrap() {
-                    0 => return,
-                    n => (&far).write_all(&buf[..n]).unwrap(),
-                }
-            }
-        });
-        gort::scope(|s| {
-            for _ in 0..100 {
-                s.spawn(|| drop((&near).read(&mut [0; 1024])));
-                s.spawn(|| drop((&near).write(&[0; 1024])));
-                s.spawn(|| near.set_deadline(Some(Instant::now() + ms(10))).unwrap());
-                s.spawn(|| near.set_read_deadline(Some(past())).unwrap());
-                s.spawn(|| near.set_write_deadline(Some(past())).unwrap());
-                s.spawn(|| near.local_addr().unwrap());
-                s.spawn(|| near.peer_addr().unwrap());
-            }
-        });
-        near.set_deadline(None).unwrap();
-        let mark = Draws::new(77).bytes(32);
-        (&near).write_all(&mark).unwrap();
-        let (mut seen, mut byte) = (Vec::new(), [0]);
-        while !seen.ends_with(&mark) {
-            (&near).read_exact(&mut byte).unwrap();
-            seen.push(byte[0]);
-        }
-        assert!(seen[..seen.len() - mark.len()].iter().all(|&byte| byte == 0));
-        (&near).write_all(b"ping").unwrap();
-        let mut back = [0; 4];
-        (&near).read_exact(&mut back).unwrap();
-        assert_eq!(&back, b"ping");
-        near.shutdown(Shutdown::Write).unwrap();
-    });
-}
-
-/// NT-24. Several wait for reading and for writing on one connection; what happens on one side wakes that side only.
-#[gort::test(procs = [1, 2, 4])]
-fn one_sides_readiness_leaves_the_other_side_parked() {
-    let (near, far) = narrow_pair();
-    let filled = fill(&near);
-    gort::scope(|s| {
-        let read = |_| s.spawn(|| (&near).read(&mut [0]).map(drop));
-        let mut readers: Vec<_> = (0..3).map(read).collect();
-        // More than the buffers have room for, each.
-        let writers: Vec<_> = (0..3).map(|_| s.spawn(|| (&near).write_all(&[0x55; 1 << 20]))).collect();
-        let parked = |words: &str| gort::runtime::dump().matches(&format!("[IO wait, {words},")).count();
-        wait_until(|| parked("read") == 1 && parked("another reader") == 2);
-        wait_until(|| parked("write") == 1 && parked("another writer") == 2);
-
-        // A byte for the readers: one of them ends, the writers stay where they are.
-        (&far).write_all(b"x").unwrap();
-        wait_until(|| readers.iter().any(|reader| reader.is_finished()));
-        let ended = readers.iter().position(|reader| reader.is_finished()).unwrap();
-        readers.remove(ended).join().unwrap().unwrap();
-        wait_until(|| parked("read") == 1 && parked("another reader") == 1);
-        assert!(writers.iter().all(|writer| !writer.is_finished()));
-        // They may have gained a few bytes by the acknowledgement that the byte carried.
-        wait_until(|| parked("write") == 1 && parked("another writer") == 2);
-
-        // Room for the writers: they get on, the readers stay where they are.
-        let mut rest = vec![0; filled + 3 * (1 << 20)];
-        (&far).read_exact(&mut rest).unwrap();
-        assert!(rest.iter().all(|&byte| byte == 0x55));
-        for writer in writers {
-            writer.join().unwrap().unwrap();
-        }
-        wait_until(|| parked("read") == 1 && parked("another reader") == 1);
-        assert!(readers.iter().all(|reader| !reader.is_finished()));
-        far.close().unwrap();
-        for reader in readers {
-            reader.join().unwrap().unwrap();
-        }
-    });
-}
 
 /// NT-24. A hang-up wakes all, readers and writers.
 #[gort::test(procs = [1, 2, 4])]

@@ -153,3 +153,17 @@ impl Draws {
 pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
+
+/// Sends a datagram there, and one back.
+macro_rules! round_trip_datagrams {
+    ($a:expr, $b:expr) => {
+        let mut buf = [0; 8];
+        $a.send(b"ping").unwrap();
+        assert_eq!($b.recv(&mut buf).unwrap(), 4);
+        $b.send(b"pong").unwrap();
+        assert_eq!($a.recv(&mut buf).unwrap(), 4);
+        assert_eq!(&buf[..4], b"pong");
+    };
+}
+
+pub(crate) use round_trip_datagrams;

@@ -2,8 +2,8 @@
 
 /// The limits of the reading side. `$read` is a call that waits, with what `$setup` has made.
 macro_rules! read_limits {
-    ($type:ident, $it:literal, $setup:literal, $read:literal) => {
-        impl $type {
+    ($type:ident $(<$t:ident>)?, $it:literal, $setup:literal, $read:literal) => {
+        impl$(<$t>)? $type$(<$t>)? {
             #[doc = concat!("How long each read of this ", $it, " may take from now on; whatever receives is a read. `None`: as long as it needs.")]
             ///
             /// Then it fails with `TimedOut`, not earlier, and what comes later can be read. The time spent on waiting for another reader counts.
@@ -67,8 +67,8 @@ macro_rules! read_limits {
 
 /// The limits of the writing side. `$write` is a call that a deadline in the past ends.
 macro_rules! write_limits {
-    ($type:ident, $it:literal, $setup:literal, $write:literal) => {
-        impl $type {
+    ($type:ident $(<$t:ident>)?, $it:literal, $setup:literal, $write:literal) => {
+        impl$(<$t>)? $type$(<$t>)? {
             #[doc = concat!("How long each write of this ", $it, " may take from now on; whatever sends is a write. `None`: as long as it needs.")]
             ///
             /// Then it fails with `TimedOut`, not earlier. The time spent on waiting for another writer counts.
@@ -127,11 +127,11 @@ macro_rules! write_limits {
 
 /// The limits of both sides.
 macro_rules! limits {
-    ($type:ident, $it:literal, $setup:literal, $read:literal, $write:literal) => {
-        $crate::handle::surface::read_limits!($type, $it, $setup, $read);
-        $crate::handle::surface::write_limits!($type, $it, $setup, $write);
+    ($type:ident $(<$t:ident>)?, $it:literal, $setup:literal, $read:literal, $write:literal) => {
+        $crate::handle::surface::read_limits!($type $(<$t>)?, $it, $setup, $read);
+        $crate::handle::surface::write_limits!($type $(<$t>)?, $it, $setup, $write);
 
-        impl $type {
+        impl$(<$t>)? $type$(<$t>)? {
             /// When reading and writing end: both deadlines at once.
             ///
             /// # Errors

@@ -306,7 +306,7 @@ impl UnixDatagram {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.handle.with_fd(|fd| sys::shutdown(fd, how))
+        self.handle.shutdown(how)
     }
 }
 

@@ -162,7 +162,8 @@ impl UnixStream {
 
     /// Ends reading, writing or both for everybody who has this connection, clones included.
     ///
-    /// Parked readers get `Ok(0)`, parked writers `BrokenPipe`; after `Shutdown::Write` the peer reads what was sent, and then the end.
+    /// Parked readers get `Ok(0)`, parked writers `BrokenPipe`; after `Shutdown::Write` the peer reads what was sent, and then the end. One that is
+    /// parked in a write to a clone learns it when the peer has read: the system makes no event of it.
     ///
     /// # Errors
     /// `NotConnected` if the stream was closed.
@@ -176,7 +177,7 @@ impl UnixStream {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.handle.with_fd(|fd| sys::shutdown(fd, how))
+        self.handle.shutdown(how)
     }
 }
 
