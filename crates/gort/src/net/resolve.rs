@@ -17,8 +17,16 @@ pub(super) fn resolve<A: ToSocketAddrs>(addr: &A) -> io::Result<A::Iter> {
 pub(super) fn first_success<T>(
     what: &'static str,
     addrs: impl Iterator<Item = SocketAddr>,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+    attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
+    try_each(addrs, attempt).map_err(|failures| all_failed(what, failures))
+}
+
+/// The first success of `attempt` over `addrs`, or how each of them failed.
+pub(super) fn try_each<T>(
+    addrs: impl Iterator<Item = SocketAddr>,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> Result<T, Vec<(String, io::Error)>> {
     let mut failures = Vec::new();
     for addr in addrs {
         match attempt(addr) {
@@ -26,7 +34,7 @@ pub(super) fn first_success<T>(
             Err(error) => failures.push((addr.to_string(), error)),
         }
     }
-    Err(all_failed(what, failures))
+    Err(failures)
 }
 
 /// One error for all that was tried, of the last failure's kind.

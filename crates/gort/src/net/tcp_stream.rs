@@ -2,7 +2,8 @@
 
 mod settings;
 
-use super::resolve::{first_success, resolve};
+use super::dial::one_after_the_other;
+use super::resolve::{all_failed, first_success, resolve};
 use super::{Shutdown, SocketAddr, ToSocketAddrs};
 use crate::handle::{Handle, surface};
 use crate::netpoll::Side;
@@ -40,9 +41,6 @@ pub struct TcpStream {
     handle: Handle,
 }
 
-/// An address behind others gets at least this long, if the deadline allows.
-const LEAST_PER_ADDRESS: Duration = Duration::from_secs(2);
-
 impl TcpStream {
     /// Connects to the first of the addresses that accepts.
     ///
@@ -63,7 +61,7 @@ impl TcpStream {
     #[track_caller]
     pub fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         let site = Location::caller();
-        first_success("connect to", resolve(&addr)?, |addr| Self::connect_to(&addr, None, site))
+        first_success("connect to", resolve(&addr)?, |addr| Self::connect_by(&addr, None, site))
     }
 
     /// Connects to `addr`, and gives up after `timeout`.
@@ -88,7 +86,7 @@ impl TcpStream {
         }
         // A time that no clock can show never comes.
         let deadline = Instant::now().checked_add(timeout);
-        first_success("connect to", std::iter::once(*addr), |addr| Self::connect_to(&addr, deadline, site))
+        first_success("connect to", std::iter::once(*addr), |addr| Self::connect_by(&addr, deadline, site))
     }
 
     /// Connects to the first of the addresses that accepts, and gives up at `deadline`.
@@ -111,18 +109,14 @@ impl TcpStream {
     pub fn connect_deadline<A: ToSocketAddrs>(addr: A, deadline: Instant) -> io::Result<Self> {
         let site = Location::caller();
         let addrs: Vec<_> = resolve(&addr)?.collect();
-        let mut left = addrs.len() as u32;
-        first_success("connect to", addrs.into_iter(), |addr| {
-            let now = Instant::now();
-            let share = (deadline.saturating_duration_since(now) / left).max(LEAST_PER_ADDRESS);
-            left -= 1;
-            let until =
-                if left == 0 { deadline } else { now.checked_add(share).map_or(deadline, |until| until.min(deadline)) };
-            Self::connect_to(&addr, Some(until), site)
-        })
+        one_after_the_other(&addrs, Some(deadline), site).map_err(|failures| all_failed("connect to", failures))
     }
 
-    fn connect_to(addr: &SocketAddr, deadline: Option<Instant>, site: &'static Location<'static>) -> io::Result<Self> {
+    pub(super) fn connect_by(
+        addr: &SocketAddr,
+        deadline: Option<Instant>,
+        site: &'static Location<'static>,
+    ) -> io::Result<Self> {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(io::ErrorKind::TimedOut.into());
         }

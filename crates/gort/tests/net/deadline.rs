@@ -117,14 +117,18 @@ fn timed<T>(call: impl FnOnce() -> std::io::Result<T>) -> (std::io::Result<T>, I
 }
 
 /// A listener whose queue is full: the kernel answers no further connection, so connecting hangs.
-struct BlackHole {
-    listener: TcpListener,
+pub(crate) struct BlackHole {
+    pub(crate) listener: TcpListener,
     _waiting: Vec<TcpStream>,
 }
 
 impl BlackHole {
     fn new() -> Self {
-        let listener = TcpListener::builder().backlog(0).bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0").unwrap()
+    }
+
+    pub(crate) fn at(place: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::builder().backlog(0).bind(place)?;
         let addr = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
         loop {
@@ -132,7 +136,7 @@ impl BlackHole {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::TimedOut);
-                    return Self { listener, _waiting: waiting };
+                    return Ok(Self { listener, _waiting: waiting });
                 }
             }
         }

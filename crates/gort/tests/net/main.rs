@@ -8,6 +8,7 @@ mod close;
 mod common;
 mod data;
 mod deadline;
+mod dial;
 mod io;
 mod kinds;
 mod readiness;
