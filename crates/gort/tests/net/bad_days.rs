@@ -5,7 +5,8 @@ use super::support::{
     ClosesAtTheEnd, Draws, assert_error, entry_of, forget_when_closed, listener, ms, pair, past, round_trip, scaled,
     wait_parked, wait_until,
 };
-use gort::net::{TcpListener, TcpStream};
+use gort::io::Pollable;
+use gort::net::{TcpListener, TcpStream, UnixStream};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
@@ -126,8 +127,8 @@ fn the_monitor_opens_no_more_descriptors_than_it_has() {
     });
 }
 
-/// HF-06 for TCP. A thread sends SIGURG and SIGCHLD to the process every 1 ms for 2 s while goroutines connect, accept, read, write and sleep.
-/// No call returns `Interrupted`; no sleep ends early.
+/// HF-06. A thread sends SIGURG and SIGCHLD to the process every 1 ms for 2 s while goroutines connect, accept, read, write and sleep, over TCP, pipes,
+/// datagrams and Unix sockets. No call returns `Interrupted`; no sleep ends early.
 #[gort::test(procs = [1, 2, 4])]
 fn signals_all_the_time_interrupt_nothing() {
     static CAUGHT: AtomicUsize = AtomicUsize::new(0);
@@ -201,6 +202,27 @@ fn signals_all_the_time_interrupt_nothing() {
                 });
             }));
         }
+        busy.push(s.spawn(|| {
+            let (mut reader, mut writer) = gort::io::pipe().unwrap();
+            let ((near, far), (here, there)) = (super::udp::pair(), UnixStream::pair().unwrap());
+            let watched = Pollable::new(&here).unwrap();
+            live("pipes, datagrams, Unix sockets, readiness", &mut || {
+                let mut back = [0; 8];
+                gort::scope(|s| {
+                    let sending = s.spawn(|| {
+                        gort::sleep(Duration::from_micros(200));
+                        writer.write_all(b"pipe")?;
+                        far.send(b"datagram")?;
+                        (&there).write_all(b"unix")
+                    });
+                    reader.read_exact(&mut back[..4])?;
+                    assert_eq!(near.recv(&mut back)?, 8);
+                    watched.readable()?;
+                    (&here).read_exact(&mut back[..4])?;
+                    sending.join().unwrap()
+                })
+            });
+        }));
         busy.push(s.spawn(|| {
             live("sleep", &mut || {
                 let (start, length) = (Instant::now(), ms(5));

@@ -115,6 +115,23 @@ impl Batch {
         (self.begin, self.end) = (0, 0);
     }
 
+    /// Drops the first one: after an error of [`send_batch`](super::UdpSocket::send_batch), the one that the error is about.
+    ///
+    /// # Examples
+    /// ```
+    /// let mut batch = gort::net::Batch::new(2, 8);
+    /// batch.push(b"first", None)?;
+    /// batch.push(b"second", None)?;
+    /// batch.skip_first();
+    /// assert_eq!(batch.iter().next().unwrap().bytes, b"second");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn skip_first(&mut self) {
+        if !self.is_empty() {
+            self.set_sent(1);
+        }
+    }
+
     /// Those in it, in order.
     ///
     /// # Examples
