@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// A TCP connection, as [`std::net::TcpStream`].
 ///
-/// It reads and writes through [`Read`] and [`Write`], which are there for `&TcpStream` too, so that goroutines can share it. Dropping it closes
+/// It reads and writes through [`Read`](io::Read) and [`Write`](io::Write), which are there for `&TcpStream` too, so that goroutines can share it. Dropping it closes
 /// the connection.
 ///
 /// # Examples
