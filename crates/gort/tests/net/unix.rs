@@ -1,7 +1,7 @@
 //! What Unix sockets have of their own: names, room at the other end, credentials, descriptors that go along.
 
 use super::support::{assert_error, ms, past, wait_parked, wait_until};
-use gort::net::{UnixDatagram, UnixListener, UnixStream};
+use gort::net::{Shutdown, UnixDatagram, UnixListener, UnixStream};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -208,6 +208,25 @@ fn datagrams_come_with_their_senders_names() {
     let error = near.send_to(b"x", &there.0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains(there.0.to_str().unwrap()), "{error}");
+}
+
+/// NT-14. After shutdown(Read) of a datagram socket receivers get `Ok(0)`, also one that was parked, once what has come is received; sends to it fail.
+#[gort::test(procs = [1, 2, 4])]
+fn after_shutdown_of_receiving_receivers_end() {
+    let (near, far) = UnixDatagram::pair().unwrap();
+    gort::scope(|s| {
+        let receiver = s.spawn(|| near.recv(&mut [0; 8]));
+        wait_parked(receiver.goroutine().id(), "IO wait, read");
+        near.shutdown(Shutdown::Read).unwrap();
+        assert_eq!(receiver.join().unwrap().unwrap(), 0);
+    });
+    assert!(near.recv_from(&mut [0; 8]).unwrap().1.is_unnamed());
+    assert_eq!(near.recv_with_fds(&mut [0; 8], 1).unwrap().bytes, 0);
+    assert_error(far.send(b"x"), ErrorKind::BrokenPipe);
+    near.send(b"still").unwrap();
+    assert_eq!(far.recv(&mut [0; 8]).unwrap(), 5);
+    near.shutdown(Shutdown::Write).unwrap();
+    assert_error(near.send(b"x"), ErrorKind::BrokenPipe);
 }
 
 #[gort::test(procs = [1, 2, 4])]

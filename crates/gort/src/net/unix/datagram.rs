@@ -28,6 +28,14 @@ pub struct UnixDatagram {
     pub(super) handle: Handle,
 }
 
+/// Nothing has come: the end, if the socket was shut down. The kernel says so to calls that wait only.
+pub(super) fn or_end<R>(fd: i32, result: Result<R, Errno>, end: impl FnOnce() -> R) -> Result<R, Errno> {
+    match result {
+        Err(Errno::AGAIN) if sys::poll(fd, libc::POLLRDHUP, Some(0))? & libc::POLLRDHUP != 0 => Ok(end()),
+        other => other,
+    }
+}
+
 impl UnixDatagram {
     /// A socket at `path`, which it makes.
     ///
@@ -222,7 +230,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.handle.read_other(Location::caller(), |fd| sys::recv(fd, buf, 0))
+        self.handle.read_other(Location::caller(), |fd| or_end(fd, sys::recv(fd, buf, 0), || 0))
     }
 
     /// As [`UnixDatagram::recv`]; says also where it comes from.
@@ -240,7 +248,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let receive = |fd| sys::recv_from::<UnixAddr>(fd, buf, 0);
+        let receive = |fd| or_end(fd, sys::recv_from(fd, buf, 0), || (0, UnixAddr::UNNAMED));
         let (length, from) = self.handle.read_other(Location::caller(), receive)?;
         Ok((length, from.to_std()?))
     }
@@ -260,7 +268,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.handle.read_other(Location::caller(), |fd| sys::recv(fd, buf, libc::MSG_PEEK))
+        self.handle.read_other(Location::caller(), |fd| or_end(fd, sys::recv(fd, buf, libc::MSG_PEEK), || 0))
     }
 
     /// The address of this socket.
@@ -293,7 +301,8 @@ impl UnixDatagram {
         self.handle.with_fd(peer_addr)
     }
 
-    /// Ends receiving, sending or both for everybody who has this socket, clones included. Parked receivers get `Ok(0)`.
+    /// Ends receiving, sending or both for everybody who has this socket, clones included. Receivers get `Ok(0)` here, also parked ones, once what has come
+    /// is received; sends give `BrokenPipe`, and so do those of others who are connected to a socket that receives no more.
     ///
     /// # Errors
     /// `NotConnected` if it is connected to none, or was closed.
@@ -301,8 +310,9 @@ impl UnixDatagram {
     /// # Examples
     /// ```
     /// let (near, far) = gort::net::UnixDatagram::pair()?;
-    /// near.shutdown(gort::net::Shutdown::Write)?;
-    /// assert_eq!(far.recv(&mut [0; 8])?, 0);
+    /// near.shutdown(gort::net::Shutdown::Read)?;
+    /// assert_eq!(near.recv(&mut [0; 8])?, 0);
+    /// assert_eq!(far.send(b"late").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {

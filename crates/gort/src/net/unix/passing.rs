@@ -1,5 +1,6 @@
 //! Descriptors that go along with bytes: files, sockets, pipes, given to another process.
 
+use super::datagram::or_end;
 use super::{UnixDatagram, UnixStream};
 use crate::handle::Handle;
 use crate::sys::socket as sys;
@@ -31,10 +32,11 @@ fn send(handle: &Handle, bytes: &[u8], fds: &[BorrowedFd<'_>], site: &'static Lo
     handle.write(site, |fd| sys::send_with_fds(fd, bytes, fds))
 }
 
-fn recv(handle: &Handle, buf: &mut [u8], most: usize, site: &'static Location<'static>) -> io::Result<Parcel> {
-    let sys::Parcel { bytes, fds, lost_bytes, lost_fds } =
-        handle.read_other(site, |fd| sys::recv_with_fds(fd, buf, most))?;
-    Ok(Parcel { bytes, fds, lost_bytes, lost_fds })
+impl From<sys::Parcel> for Parcel {
+    fn from(parcel: sys::Parcel) -> Self {
+        let sys::Parcel { bytes, fds, lost_bytes, lost_fds } = parcel;
+        Self { bytes, fds, lost_bytes, lost_fds }
+    }
 }
 
 impl UnixStream {
@@ -83,7 +85,7 @@ impl UnixStream {
     /// See [`send_with_fds`](UnixStream::send_with_fds).
     #[track_caller]
     pub fn recv_with_fds(&self, buf: &mut [u8], most: usize) -> io::Result<Parcel> {
-        recv(&self.handle, buf, most, Location::caller())
+        self.handle.read_other(Location::caller(), |fd| sys::recv_with_fds(fd, buf, most)).map(Into::into)
     }
 }
 
@@ -117,6 +119,7 @@ impl UnixDatagram {
     /// See [`send_with_fds`](UnixDatagram::send_with_fds).
     #[track_caller]
     pub fn recv_with_fds(&self, buf: &mut [u8], most: usize) -> io::Result<Parcel> {
-        recv(&self.handle, buf, most, Location::caller())
+        let receive = |fd| or_end(fd, sys::recv_with_fds(fd, buf, most), sys::Parcel::default);
+        self.handle.read_other(Location::caller(), receive).map(Into::into)
     }
 }

@@ -11,7 +11,7 @@ use std::ptr;
 pub(crate) const MOST_FDS: usize = 253;
 
 /// What has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Parcel {
     pub(crate) bytes: usize,
     pub(crate) fds: Vec<OwnedFd>,

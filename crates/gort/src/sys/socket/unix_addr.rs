@@ -42,6 +42,9 @@ impl Address for UnixAddr {
 }
 
 impl UnixAddr {
+    /// The address of a socket that has no name.
+    pub(crate) const UNNAMED: Self = UnixAddr { len: NAME as libc::socklen_t, ..Self::EMPTY };
+
     /// # Errors
     /// `EAFNOSUPPORT` if it is none of a Unix socket; `EINVAL` for a path that std's type cannot hold, which is one of 108 bytes.
     pub(crate) fn to_std(self) -> Result<SocketAddr, Errno> {
@@ -66,10 +69,7 @@ impl From<&SocketAddr> for UnixAddr {
         let (at, name) = match (addr.as_pathname(), addr.as_abstract_name()) {
             (Some(path), _) => (0, path.as_os_str().as_bytes()),
             (None, Some(name)) => (1, name),
-            (None, None) => {
-                this.len = NAME as libc::socklen_t;
-                return this;
-            }
+            (None, None) => return Self::UNNAMED,
         };
         // std lets in no name that does not fit.
         for (to, &from) in this.bytes.sun_path[at..].iter_mut().zip(name) {
@@ -106,6 +106,7 @@ mod tests {
         let theirs = std::os::unix::net::UnixDatagram::unbound().unwrap().local_addr().unwrap();
         assert!(theirs.is_unnamed());
         assert!(there_and_back(&theirs).is_unnamed());
+        assert!(UnixAddr::UNNAMED.to_std().unwrap().is_unnamed());
         let mut none = UnixAddr::EMPTY;
         none.len = 0;
         assert!(none.to_std().unwrap().is_unnamed());
