@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     // A context is inherited by spawns, ends joins, and starts goroutines itself.
     &["sched", "dump", "spawn", "alloc", "context"],
     &["io", "wait"],
-    &["net", "chan", "sync", "time", "runtime", "blocking", "host", "deep"],
+    &["net", "fs", "chan", "sync", "time", "runtime", "blocking", "host", "deep"],
     &["testing"],
 ];
 
