@@ -31,6 +31,7 @@
 //! - [`time`]: timers, tickers, functions called later; nothing is ever early.
 //! - [`context`]: cancellation and deadlines, also for calls deep inside a library that knows nothing of them.
 //! - [`sync`]: std's locks, and what std lacks, that park goroutines.
+//! - [`fs`]: files with std's types and functions, of which a slow disk does not eat the threads.
 //! - [`net`]: TCP, UDP and Unix sockets with std's types and methods, plus deadlines. [`io`]: pipes, and readiness of any other descriptor.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later. [`BlockingClass`] bounds how many
 //!   of a kind run at a time.
@@ -48,6 +49,7 @@ mod config;
 pub mod context;
 mod deep;
 mod dump;
+pub mod fs;
 mod g;
 mod handle;
 mod host;

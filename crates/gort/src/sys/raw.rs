@@ -46,6 +46,7 @@ impl Errno {
     pub(crate) const NOTSOCK: Errno = Errno(libc::ENOTSOCK);
     pub(crate) const ADDRINUSE: Errno = Errno(libc::EADDRINUSE);
     pub(crate) const AFNOSUPPORT: Errno = Errno(libc::EAFNOSUPPORT);
+    pub(crate) const OPNOTSUPP: Errno = Errno(libc::EOPNOTSUPP);
     pub(crate) const NOPROTOOPT: Errno = Errno(libc::ENOPROTOOPT);
 }
 

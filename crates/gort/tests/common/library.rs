@@ -12,9 +12,14 @@ impl Scratch {
     pub(crate) fn new() -> Self {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let path = std::env::temp_dir().join(format!("gort-libraries-{}-{count}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("gort-scratch-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory for scratch files");
         Self(path)
+    }
+
+    #[allow(dead_code)]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
     }
 }
 

@@ -1,0 +1,150 @@
+//! Reading and writing of files, and what has to be known of a file to choose how.
+
+use super::raw::{Errno, retry, syscall2, syscall3, syscall4, syscall6};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Where an operation takes place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum At {
+    /// At the cursor of the open file description, which moves.
+    Cursor,
+    /// There.
+    Offset(u64),
+}
+
+impl At {
+    /// So many bytes further on. The cursor moves by itself.
+    pub(crate) fn after(self, bytes: usize) -> Self {
+        match self {
+            Self::Cursor => Self::Cursor,
+            Self::Offset(offset) => Self::Offset(offset.saturating_add(bytes as u64)),
+        }
+    }
+}
+
+/// As many pieces the kernel takes at once; more would be an error.
+const MAX_PIECES: usize = 1024;
+
+/// What a try at the cursor has instead of an offset.
+const AT_CURSOR: u64 = u64::MAX;
+
+/// Reads into `len` bytes at `buf`, as long as it takes.
+///
+/// # Safety
+/// The bytes may be written.
+pub(crate) unsafe fn read(fd: BorrowedFd<'_>, at: At, buf: *mut u8, len: usize) -> Result<usize, Errno> {
+    let fd = fd.as_raw_fd() as usize;
+    // SAFETY: the kernel writes at most `len` bytes, as the caller allows.
+    retry(|| unsafe {
+        match at {
+            At::Cursor => syscall3(libc::SYS_read, fd, buf as usize, len),
+            At::Offset(offset) => syscall4(libc::SYS_pread64, fd, buf as usize, len, offset as usize),
+        }
+    })
+}
+
+/// Writes `buf`, or its beginning, as long as it takes.
+pub(crate) fn write(fd: BorrowedFd<'_>, at: At, buf: &[u8]) -> Result<usize, Errno> {
+    let fd = fd.as_raw_fd() as usize;
+    // SAFETY: the kernel reads a live slice.
+    retry(|| unsafe {
+        match at {
+            At::Cursor => syscall3(libc::SYS_write, fd, buf.as_ptr() as usize, buf.len()),
+            At::Offset(offset) => syscall4(libc::SYS_pwrite64, fd, buf.as_ptr() as usize, buf.len(), offset as usize),
+        }
+    })
+}
+
+/// As [`read`], into several pieces.
+pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
+    let count = bufs.len().min(MAX_PIECES);
+    // SAFETY: an `IoSliceMut` is an iovec of memory that may be written, and so many there are.
+    retry(|| unsafe { syscall3(libc::SYS_readv, fd.as_raw_fd() as usize, bufs.as_mut_ptr() as usize, count) })
+}
+
+/// As [`write`], of several pieces.
+pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let count = bufs.len().min(MAX_PIECES);
+    // SAFETY: an `IoSlice` is an iovec of live memory, and so many there are.
+    retry(|| unsafe { syscall3(libc::SYS_writev, fd.as_raw_fd() as usize, bufs.as_ptr() as usize, count) })
+}
+
+/// Reads what is there without waiting for a disk: `AGAIN` if nothing is, `OPNOTSUPP` if the file system cannot tell.
+///
+/// # Safety
+/// The bytes may be written.
+pub(crate) unsafe fn read_now(fd: BorrowedFd<'_>, at: At, buf: *mut u8, len: usize) -> Result<usize, Errno> {
+    let piece = libc::iovec { iov_base: buf.cast(), iov_len: len };
+    // SAFETY: one live iovec, of memory that may be written, as the caller says.
+    unsafe { now(libc::SYS_preadv2, fd, at, &raw const piece, 1) }
+}
+
+/// Writes what can be written without waiting, as [`read_now`].
+pub(crate) fn write_now(fd: BorrowedFd<'_>, at: At, buf: &[u8]) -> Result<usize, Errno> {
+    let piece = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };
+    // SAFETY: one live iovec, of memory that is only read.
+    unsafe { now(libc::SYS_pwritev2, fd, at, &raw const piece, 1) }
+}
+
+/// As [`read_now`], into several pieces, at the cursor.
+pub(crate) fn read_vectored_now(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
+    let count = bufs.len().min(MAX_PIECES);
+    // SAFETY: as in `read_vectored`.
+    unsafe { now(libc::SYS_preadv2, fd, At::Cursor, bufs.as_mut_ptr().cast(), count) }
+}
+
+/// As [`write_now`], of several pieces, at the cursor.
+pub(crate) fn write_vectored_now(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let count = bufs.len().min(MAX_PIECES);
+    // SAFETY: as in `write_vectored`.
+    unsafe { now(libc::SYS_pwritev2, fd, At::Cursor, bufs.as_ptr().cast(), count) }
+}
+
+/// # Safety
+/// `number` is one of the two calls, and there are `count` pieces, of memory that it may use as it does.
+unsafe fn now(
+    number: libc::c_long,
+    fd: BorrowedFd<'_>,
+    at: At,
+    pieces: *const libc::iovec,
+    count: usize,
+) -> Result<usize, Errno> {
+    let offset = match at {
+        At::Cursor => AT_CURSOR,
+        // Would be the cursor, or no offset at all: the plain call has the right error.
+        At::Offset(offset) if offset > i64::MAX as u64 => return Err(Errno::INVAL),
+        At::Offset(offset) => offset,
+    };
+    // The offset's upper half is for machines whose words are shorter.
+    // SAFETY: as the caller says.
+    retry(|| unsafe {
+        syscall6(number, fd.as_raw_fd() as usize, pieces as usize, count, offset as usize, 0, libc::RWF_NOWAIT as usize)
+    })
+}
+
+/// What an open file is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nature {
+    /// It waits for a disk at most, and not for somebody at the other end: a regular file, a directory, a block device.
+    pub(crate) is_disk: bool,
+    /// It goes past the page cache.
+    pub(crate) is_direct: bool,
+}
+
+/// Asks the kernel what `fd` is.
+pub(crate) fn nature(fd: BorrowedFd<'_>) -> Result<Nature, Errno> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills a `stat` if it succeeds, and the second call takes a number.
+    unsafe {
+        syscall2(libc::SYS_fstat, fd.as_raw_fd() as usize, stat.as_mut_ptr() as usize)?;
+        let flags = syscall3(libc::SYS_fcntl, fd.as_raw_fd() as usize, libc::F_GETFL as usize, 0)?;
+        let stat = stat.assume_init();
+        Ok(Nature { is_disk: is_disk(stat.st_mode), is_direct: flags & libc::O_DIRECT as usize != 0 })
+    }
+}
+
+/// Whether a file of this mode is on a disk; else opening, reading or writing it may wait for somebody: pipes, sockets, terminals.
+pub(crate) fn is_disk(mode: u32) -> bool {
+    matches!(mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK)
+}

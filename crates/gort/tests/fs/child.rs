@@ -1,0 +1,38 @@
+//! Cases that change what belongs to the whole process run in a child: the same binary, told to run one test.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+const MARK: &str = "GORT_FS_TEST_CHILD";
+
+/// True in the child.
+pub(crate) fn is_child() -> bool {
+    static IS_CHILD: OnceLock<bool> = OnceLock::new();
+    *IS_CHILD.get_or_init(|| std::env::var_os(MARK).is_some())
+}
+
+/// Runs the test `name` (its path in this binary) in a child with these variables; fails if it fails.
+pub(crate) fn run(name: &str, variables: &[(&str, &str)]) {
+    let output = gort::blocking(|| {
+        Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture", "--test-threads=1"])
+            .env(MARK, "1")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap()
+    });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
+}
+
+/// Sets a limit of this process.
+pub(crate) fn set_limit(which: libc::__rlimit_resource_t, value: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes a live `rlimit`, and then reads one.
+    unsafe {
+        assert_eq!(libc::getrlimit(which, &raw mut limit), 0);
+        limit.rlim_cur = value;
+        assert_eq!(libc::setrlimit(which, &raw const limit), 0);
+    }
+}

@@ -1,0 +1,63 @@
+//! What several areas need.
+
+use std::io::{Error, ErrorKind};
+use std::time::Duration;
+
+pub(crate) use crate::common::library::Scratch;
+pub(crate) use crate::common::rounds;
+
+/// Yields until `condition` holds; the test's time limit ends it if it never does.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        gort::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Asserts that `result` is an error of this kind.
+#[track_caller]
+pub(crate) fn assert_error<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind) {
+    match result {
+        Err(error) if error.kind() == kind => {}
+        other => panic!("expected an error of kind {kind:?}, got {other:?}"),
+    }
+}
+
+/// Small pseudo-random numbers: xorshift.
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// What the disk has of the file is not in the page cache any more, as far as the kernel does as it is told.
+pub(crate) fn forget(file: &std::fs::File) {
+    use std::os::fd::AsRawFd;
+    file.sync_all().unwrap();
+    // SAFETY: takes numbers.
+    assert_eq!(unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) }, 0);
+}
+
+/// A named pipe.
+pub(crate) fn make_fifo(path: &std::path::Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a live string that ends.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
