@@ -17,6 +17,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 /// Most goroutines that one look takes along.
 const BATCH: usize = 128;
+/// Of so many threads one is kept for those who are late, if it sleeps.
+const KEPT_ONE_IN: usize = 32;
 
 /// See the module.
 pub(crate) struct Central {
@@ -315,6 +317,13 @@ impl Central {
 
     pub(super) fn has_idle_m(&self) -> bool {
         !self.idle_ms.is_null()
+    }
+
+    /// An M sleeps that need not be kept for somebody who is late. Were the last ones given to sections that block as soon as they run, a timer
+    /// that comes up would find none; and more threads than those would soon be made (docs/decisions/0005).
+    pub(super) fn has_idle_m_to_spare(&self) -> bool {
+        // Relaxed: changed under this lock.
+        self.idle_m_count > SCHED.ms_live.load(Relaxed) / KEPT_ONE_IN
     }
 }
 

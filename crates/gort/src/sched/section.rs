@@ -109,7 +109,10 @@ fn give_to_sleeper(m: &'static M, p: &'static P) -> bool {
     if p.is_retired() {
         return false;
     }
-    let sleeper = SCHED.central.lock().pop_idle_m();
+    let sleeper = {
+        let mut central = SCHED.central.lock();
+        if central.has_idle_m_to_spare() { central.pop_idle_m() } else { None }
+    };
     let Some(sleeper) = sleeper else { return false };
     // What `m` did to the P came before this; from here on it touches nothing of it.
     idle::release(m, p);

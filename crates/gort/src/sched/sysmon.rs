@@ -58,7 +58,8 @@ const SLICE_NS: u64 = 10_000_000;
 const UNMARKED_NS: u64 = 400_000;
 /// A marked section is left alone for this long: most end sooner.
 const BLOCKING_NS: u64 = 20_000;
-/// The same if a thread would have to be made for the P: longer the more there are, since one of those may be back in the meantime.
+/// The same if a thread would have to be made for the P, or no more of them sleep than are kept for those who are late: longer the more there are,
+/// since one of those may be back in the meantime.
 const FEW_THREADS: u64 = 16;
 const LONGEST_BLOCKING_NS: u64 = 500_000;
 /// An M in user code for longer than this does not count as one that polls.
@@ -427,7 +428,7 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
         round.uneven = true;
         idle::wake_for_work();
     }
-    let slice_ns = if is_blocking { blocking_slice_ns() } else { SLICE_NS };
+    let slice_ns = if is_blocking { blocking_slice_ns(!overdue.is_empty()) } else { SLICE_NS };
     let is_still =
         held_ns < slice_ns && held_ns >= UNMARKED_NS && work && !is_first && is_blocked(&mut eyes.states, p, tid);
     let is_over = held_ns >= slice_ns || is_still;
@@ -463,9 +464,13 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     }
 }
 
-/// How long a marked section keeps its P while others want it.
-fn blocking_slice_ns() -> u64 {
-    if SCHED.central.lock().has_idle_m() {
+/// How long a marked section keeps its P while others want it, somebody who is late among them or not.
+fn blocking_slice_ns(is_late: bool) -> u64 {
+    let is_somebody_there = {
+        let central = SCHED.central.lock();
+        central.has_idle_m_to_spare() || is_late && central.has_idle_m()
+    };
+    if is_somebody_there {
         return BLOCKING_NS;
     }
     // Relaxed: a coarse picture.
