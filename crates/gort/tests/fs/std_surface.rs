@@ -83,6 +83,12 @@ fn times_owners_permissions_and_inodes() {
     }
 }
 
+/// How many goroutines wait for a call: in a marked section, or in bound mode for another thread.
+fn in_calls() -> usize {
+    let dump = gort::runtime::dump();
+    ["[syscall", "[blocking section"].iter().map(|state| dump.matches(state).count()).sum()
+}
+
 /// `lock` waits for another open file's lock, in its own thread, and no permit of the class's is taken by those who wait.
 #[gort::test(procs = [1, 2])]
 fn a_lock_is_waited_for_without_a_turn() {
@@ -91,9 +97,6 @@ fn a_lock_is_waited_for_without_a_turn() {
     let file = File::create(&path).unwrap();
     file.lock().unwrap();
     assert!(matches!(File::open(&path).unwrap().try_lock_shared(), Err(fs::TryLockError::WouldBlock)));
-    if crate::common::needs_migration("goroutines that have begun on a blocked thread wait for it") {
-        return;
-    }
     gort::scope(|s| {
         let waiting: Vec<_> = (0..70)
             .map(|_| {
@@ -104,7 +107,7 @@ fn a_lock_is_waited_for_without_a_turn() {
             })
             .collect();
         // More of them than the class has permits, and others read on.
-        crate::support::wait_until(|| gort::runtime::metrics().blocking >= 65);
+        crate::support::wait_until(|| in_calls() >= 65);
         assert!(fs::metadata(&path).unwrap().is_file());
         file.unlock().unwrap();
         waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
@@ -114,15 +117,12 @@ fn a_lock_is_waited_for_without_a_turn() {
 /// More readers of named pipes than the class has permits, and then the writers: nobody holds a permit while it waits for the other end.
 #[gort::test(procs = [1, 2], timeout = 60)]
 fn named_pipes_are_opened_and_read_without_a_turn() {
-    if crate::common::needs_migration("goroutines that have begun on a blocked thread wait for it") {
-        return;
-    }
     let scratch = Scratch::new();
     let paths: Vec<_> = (0..70).map(|n| scratch.path().join(format!("{n}"))).collect();
     paths.iter().for_each(|path| crate::support::make_fifo(path));
     gort::scope(|s| {
         let readers: Vec<_> = paths.iter().map(|path| s.spawn(move || fs::read(path).unwrap())).collect();
-        crate::support::wait_until(|| gort::runtime::metrics().blocking >= 70);
+        crate::support::wait_until(|| in_calls() >= 70);
         for path in &paths {
             fs::write(path, b"through a pipe").unwrap();
         }
