@@ -6,7 +6,7 @@ use crate::sys::file::At;
 use std::fmt;
 use std::fs::{FileTimes, Metadata, Permissions, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -264,10 +264,7 @@ impl File {
     /// Reads at the cursor into what `bytes` has room for, and makes it longer by what there was.
     #[track_caller]
     fn read_into_room(&self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let room = bytes.spare_capacity_mut();
-        let (start, len) = (room.as_mut_ptr().cast(), room.len());
-        // SAFETY: the vector's own room.
-        let count = unsafe { self.description.read(self.as_fd(), At::Cursor, start, len)? };
+        let count = self.description.read(self.as_fd(), At::Cursor, bytes.spare_capacity_mut())?;
         // SAFETY: so many have been written there.
         unsafe { bytes.set_len(bytes.len() + count) };
         Ok(count)
@@ -278,6 +275,12 @@ impl File {
         let size = turn::disk(|| self.std().metadata()).ok()?.len();
         usize::try_from(size.checked_sub((&*self).stream_position().ok()?)?).ok()
     }
+}
+
+/// `buf` as something to read into, which nobody here makes uninitialized.
+fn room(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the same bytes, and those who get them write what the kernel has read.
+    unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) }
 }
 
 /// What a signal has ended goes on.
@@ -302,8 +305,7 @@ fn no_deadlines() -> io::Result<()> {
 impl Read for &File {
     #[track_caller]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: the slice is ours to write.
-        unsafe { self.description.read(self.as_fd(), At::Cursor, buf.as_mut_ptr(), buf.len()) }
+        self.description.read(self.as_fd(), At::Cursor, room(buf))
     }
 
     #[track_caller]
@@ -428,8 +430,7 @@ impl Seek for File {
 impl FileExt for File {
     #[track_caller]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        // SAFETY: the slice is ours to write.
-        unsafe { self.description.read(self.as_fd(), At::Offset(offset), buf.as_mut_ptr(), buf.len()) }
+        self.description.read(self.as_fd(), At::Offset(offset), room(buf))
     }
 
     #[track_caller]

@@ -13,7 +13,7 @@
 //! mode](crate::runtime::Mode) what waits for a disk blocks the goroutine's thread.
 //!
 //! What waits for somebody, and not for a disk, has no part in the class, and keeps a thread each for as long as it lasts: reading or opening a named pipe
-//! or a terminal, [`File::lock`].
+//! or a terminal, [`File::lock`]. In bound mode that is another thread than the goroutine's.
 //!
 //! **What ends a wait.** In a [context](crate::context::Context::run) that has ended, every call fails, and so does one that has not had its turn yet.
 //! What has reached the system is waited for: it uses the caller's buffer. Signals end nothing: `Interrupted` does not exist here. In the root, the

@@ -14,6 +14,7 @@ use crate::sync::{Semaphore, SemaphorePermit};
 use crate::sys::file::{self as sys, At};
 use crate::sys::raw::Errno;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
@@ -75,54 +76,52 @@ impl Description {
         }
     }
 
-    /// # Safety
-    /// The `len` bytes at `buf` may be written.
     #[track_caller]
-    pub(super) unsafe fn read(&self, fd: BorrowedFd<'_>, at: At, buf: *mut u8, len: usize) -> io::Result<usize> {
-        // SAFETY: as the caller says; the second call gets what lies behind the `done` bytes.
-        let (now, rest) = (
-            || unsafe { sys::read_now(fd, at, buf, len) },
-            |done| unsafe { sys::read(fd, at.after(done), buf.add(done), len - done) },
-        );
-        self.transfer(fd, at, Some(len), NO_READ_NOW, now, rest)
+    pub(super) fn read(&self, fd: BorrowedFd<'_>, at: At, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+        let len = buf.len();
+        match self.attempt(fd, at, Some(len), NO_READ_NOW, || sys::read_now(fd, at, buf))? {
+            Attempt::Over(count) => Ok(count),
+            Attempt::Rest(rest) => rest.run(|done| sys::read(fd, at.after(done), &mut buf[done..])),
+        }
     }
 
     #[track_caller]
     pub(super) fn write(&self, fd: BorrowedFd<'_>, at: At, buf: &[u8]) -> io::Result<usize> {
-        let now = || sys::write_now(fd, at, buf);
-        let rest = |done| sys::write(fd, at.after(done), &buf[done..]);
-        self.transfer(fd, at, Some(buf.len()), NO_WRITE_NOW, now, rest)
+        match self.attempt(fd, at, Some(buf.len()), NO_WRITE_NOW, || sys::write_now(fd, at, buf))? {
+            Attempt::Over(count) => Ok(count),
+            Attempt::Rest(rest) => rest.run(|done| sys::write(fd, at.after(done), &buf[done..])),
+        }
     }
 
     #[track_caller]
     pub(super) fn read_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let bufs = std::cell::RefCell::new(bufs);
-        let now = || sys::read_vectored_now(fd, &mut bufs.borrow_mut());
-        let rest = |_| sys::read_vectored(fd, &mut bufs.borrow_mut());
-        self.transfer(fd, At::Cursor, None, NO_READ_NOW, now, rest)
+        match self.attempt(fd, At::Cursor, None, NO_READ_NOW, || sys::read_vectored_now(fd, bufs))? {
+            Attempt::Over(count) => Ok(count),
+            Attempt::Rest(rest) => rest.run(|_| sys::read_vectored(fd, bufs)),
+        }
     }
 
     #[track_caller]
     pub(super) fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let now = || sys::write_vectored_now(fd, bufs);
-        let rest = |_| sys::write_vectored(fd, bufs);
-        self.transfer(fd, At::Cursor, None, NO_WRITE_NOW, now, rest)
+        match self.attempt(fd, At::Cursor, None, NO_WRITE_NOW, || sys::write_vectored_now(fd, bufs))? {
+            Attempt::Over(count) => Ok(count),
+            Attempt::Rest(rest) => rest.run(|_| sys::write_vectored(fd, bufs)),
+        }
     }
 
-    /// Moves `len` bytes at most, or, without one, what can be moved at once: first `now`, and then `rest`, which is told how many there were.
+    /// Moves with `now` what can be moved at once: `len` bytes at most, or, without one, whatever that is.
     #[inline]
     #[track_caller]
-    fn transfer(
+    fn attempt(
         &self,
         fd: BorrowedFd<'_>,
         at: At,
         len: Option<usize>,
         not_now: u8,
         now: impl FnOnce() -> Result<usize, Errno>,
-        rest: impl FnOnce(usize) -> Result<usize, Errno>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Attempt<'_>> {
         turn::begin()?;
-        let _turn = if at == At::Cursor { self.cursor(fd)? } else { None };
+        let turn = if at == At::Cursor { self.cursor(fd)? } else { None };
         let known = self.known(fd);
         let is_disk = known & IS_DISK != 0;
         let mut done = 0;
@@ -130,15 +129,39 @@ impl Description {
         if known & not_now == 0 && len != Some(0) {
             match now() {
                 // A read has found the end.
-                Ok(0) if not_now == NO_READ_NOW => return Ok(0),
-                Ok(count) if !is_disk || len.is_none_or(|len| count >= len) => return Ok(count),
+                Ok(0) if not_now == NO_READ_NOW => return Ok(Attempt::Over(0)),
+                Ok(count) if !is_disk || len.is_none_or(|len| count >= len) => return Ok(Attempt::Over(count)),
                 Ok(count) => done = count,
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => _ = self.known.fetch_or(not_now, Relaxed),
                 Err(_) => {}
             }
         }
-        let rest = || Ok(rest(done)?);
-        match if is_disk { turn::disk(rest) } else { turn::somebody(rest) } {
+        Ok(Attempt::Rest(Rest { done, is_disk, _turn: turn }))
+    }
+}
+
+/// What has come of a try.
+enum Attempt<'a> {
+    /// So many bytes, and nothing is left to do.
+    Over(usize),
+    Rest(Rest<'a>),
+}
+
+/// What is left to do.
+struct Rest<'a> {
+    /// So many bytes have been moved.
+    done: usize,
+    is_disk: bool,
+    _turn: Option<SemaphorePermit<'a>>,
+}
+
+impl Rest<'_> {
+    /// Moves the rest with `f`, which is told how many bytes there were.
+    #[track_caller]
+    fn run(self, f: impl FnOnce(usize) -> Result<usize, Errno> + Send) -> io::Result<usize> {
+        let done = self.done;
+        let f = || Ok(f(done)?);
+        match if self.is_disk { turn::disk(f) } else { turn::somebody(f) } {
             Ok(count) => Ok(done + count),
             // It comes again with the next call.
             Err(_) if done > 0 => Ok(done),

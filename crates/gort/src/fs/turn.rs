@@ -3,7 +3,7 @@
 //! Such calls are of one class, so that a slow disk holds some threads and not all. What may wait for somebody else, the other end of a named pipe or
 //! the holder of a lock, must not be in it: with all permits held by readers that wait for a writer, the writer could not even open the pipe.
 
-use crate::blocking::{BlockingClass, blocking, blocking_class};
+use crate::blocking::{BlockingClass, blocking_class, blocking_send};
 use crate::context::ambient;
 use crate::sync::OnceLock;
 use crate::{runtime, sched, spawn, sys};
@@ -42,16 +42,16 @@ pub(super) fn disk<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     }
 }
 
-/// Runs `f`, which may wait for somebody.
+/// Runs `f`, which may wait for somebody: in bound mode on a thread of its own, since who it waits for may be on the goroutine's.
 #[track_caller]
-pub(super) fn somebody<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+pub(super) fn somebody<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
     begin()?;
-    blocking(f)
+    blocking_send(f)
 }
 
 /// Runs `f`, which opens what is at the `paths`.
 #[track_caller]
-pub(super) fn opening<R>(paths: &[&Path], f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+pub(super) fn opening<R: Send>(paths: &[&Path], f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
     if spawn::me().is_none() {
         return disk(f);
     }

@@ -2,6 +2,7 @@
 
 use super::raw::{Errno, retry, syscall2, syscall3, syscall4, syscall6};
 use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Where an operation takes place.
@@ -29,17 +30,16 @@ const MAX_PIECES: usize = 1024;
 /// What a try at the cursor has instead of an offset.
 const AT_CURSOR: u64 = u64::MAX;
 
-/// Reads into `len` bytes at `buf`, as long as it takes.
-///
-/// # Safety
-/// The bytes may be written.
-pub(crate) unsafe fn read(fd: BorrowedFd<'_>, at: At, buf: *mut u8, len: usize) -> Result<usize, Errno> {
+/// Reads into `buf`, or its beginning, as long as it takes.
+pub(crate) fn read(fd: BorrowedFd<'_>, at: At, buf: &mut [MaybeUninit<u8>]) -> Result<usize, Errno> {
     let fd = fd.as_raw_fd() as usize;
-    // SAFETY: the kernel writes at most `len` bytes, as the caller allows.
+    // SAFETY: the kernel writes within a slice that is ours.
     retry(|| unsafe {
         match at {
-            At::Cursor => syscall3(libc::SYS_read, fd, buf as usize, len),
-            At::Offset(offset) => syscall4(libc::SYS_pread64, fd, buf as usize, len, offset as usize),
+            At::Cursor => syscall3(libc::SYS_read, fd, buf.as_mut_ptr() as usize, buf.len()),
+            At::Offset(offset) => {
+                syscall4(libc::SYS_pread64, fd, buf.as_mut_ptr() as usize, buf.len(), offset as usize)
+            }
         }
     })
 }
@@ -71,12 +71,9 @@ pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Result
 }
 
 /// Reads what is there without waiting for a disk: `AGAIN` if nothing is, `OPNOTSUPP` if the file system cannot tell.
-///
-/// # Safety
-/// The bytes may be written.
-pub(crate) unsafe fn read_now(fd: BorrowedFd<'_>, at: At, buf: *mut u8, len: usize) -> Result<usize, Errno> {
-    let piece = libc::iovec { iov_base: buf.cast(), iov_len: len };
-    // SAFETY: one live iovec, of memory that may be written, as the caller says.
+pub(crate) fn read_now(fd: BorrowedFd<'_>, at: At, buf: &mut [MaybeUninit<u8>]) -> Result<usize, Errno> {
+    let piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: one live iovec, of a slice that is ours.
     unsafe { now(libc::SYS_preadv2, fd, at, &raw const piece, 1) }
 }
 
@@ -134,7 +131,7 @@ pub(crate) struct Nature {
 
 /// Asks the kernel what `fd` is.
 pub(crate) fn nature(fd: BorrowedFd<'_>) -> Result<Nature, Errno> {
-    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills a `stat` if it succeeds, and the second call takes a number.
     unsafe {
         syscall2(libc::SYS_fstat, fd.as_raw_fd() as usize, stat.as_mut_ptr() as usize)?;

@@ -1,6 +1,6 @@
 //! What a context ends.
 
-use crate::support::{Scratch, assert_error};
+use crate::support::{Scratch, assert_error, wait_until};
 use gort::context::{Ended, background};
 use gort::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -34,4 +34,47 @@ fn in_a_context_that_has_ended_nothing_is_done() {
     assert_eq!(file.stream_position().unwrap(), 6);
     let (ctx, _cancel) = background().with_timeout(Duration::ZERO);
     assert_error(ctx.run(|| fs::read(&path)), ErrorKind::TimedOut);
+}
+
+/// With every turn taken, what is in the page cache is read all the same; what needs a turn waits, and a context ends that wait.
+#[gort::test(procs = [1, 2])]
+fn with_every_turn_taken_cached_data_is_read_and_a_context_ends_the_wait() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("file");
+    fs::write(&path, b"cached").unwrap();
+    let mut file = File::open(&path).unwrap();
+    let metrics = || gort::runtime::blocking_classes().into_iter().find(|class| class.name == "gort::fs").unwrap();
+    // Its limit is of the runtime's making, its name is not.
+    let class = gort::blocking_class("gort::fs", metrics().limit);
+    let (over, ends) = gort::chan::bounded::<()>(0);
+    gort::scope(|s| {
+        for _ in 0..class.limit() {
+            s.spawn(|| class.run(|| ends.recv().unwrap_err()));
+        }
+        wait_until(|| metrics().running == class.limit());
+
+        let mut buf = [0; 6];
+        // A file system that cannot tell what is cached (an old tmpfs) has no part in this.
+        let (ctx, _cancel) = background().with_timeout(Duration::from_secs(20));
+        match ctx.run(|| file.read_exact(&mut buf)) {
+            Ok(()) => assert_eq!(&buf, b"cached"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+
+        let (ctx, _cancel) = background().with_timeout(Duration::from_millis(5));
+        assert_error(ctx.run(|| fs::remove_file(&path)), ErrorKind::TimedOut);
+        let (ctx, cancel) = background().with_cancel();
+        let waiting = s.spawn({
+            let path = &path;
+            move || ctx.run(|| fs::remove_file(path))
+        });
+        wait_until(|| metrics().waiting == 1);
+        cancel.cancel();
+        assert!(Ended::find(&waiting.join().unwrap().unwrap_err()).is_some_and(|why| why.is_cancelled()));
+
+        let patient = s.spawn(|| fs::metadata(&path).map(|metadata| metadata.len()));
+        wait_until(|| metrics().waiting == 1);
+        drop(over);
+        assert_eq!(patient.join().unwrap().unwrap(), 6, "and nothing has been removed");
+    });
 }

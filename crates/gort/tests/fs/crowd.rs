@@ -22,15 +22,18 @@ fn a_crowd_reads_with_few_threads() {
         fs::write(&path, vec![n; 64 << 10]).unwrap();
         forget(&std::fs::File::open(&path).unwrap());
     }
+    // Some file systems cannot.
+    let direct = |path: &std::path::Path| File::options().read(true).custom_flags(libc::O_DIRECT).open(path);
+    let flags = if direct(&scratch.path().join("0")).is_ok() { libc::O_DIRECT } else { 0 };
     let most = AtomicUsize::new(0);
     gort::scope(|s| {
-        for n in 0..rounds(20_000).max(5_000) {
+        for n in 0..rounds(20_000) {
             let (path, most) = (scratch.path().join(format!("{}", n % 100)), &most);
             s.spawn(move || {
                 #[repr(align(4096))]
                 struct Page([u8; 4096]);
                 let mut page = Page([0xff; 4096]);
-                let flags = if n % 2 == 0 { libc::O_DIRECT } else { 0 };
+                let flags = if n % 2 == 0 { flags } else { 0 };
                 let file = File::options().read(true).custom_flags(flags).open(&path).unwrap();
                 file.read_exact_at(&mut page.0, (n % 16) as u64 * 4096).unwrap();
                 assert!(page.0.iter().all(|byte| usize::from(*byte) == n % 100));
@@ -63,9 +66,7 @@ fn a_large_directory_is_read_in_few_turns() {
         return child::run("crowd::a_large_directory_is_read_in_few_turns", &[]);
     }
     let scratch = Scratch::new();
-    let count = rounds(100_000).max(20_000);
-    let original = scratch.path().join("original");
-    std::fs::write(&original, b"").unwrap();
+    let count = rounds(100_000);
     let dir = scratch.path().join("dir");
     std::fs::create_dir(&dir).unwrap();
     (0..count).for_each(|n| std::fs::write(dir.join(format!("{n}")), b"").unwrap());

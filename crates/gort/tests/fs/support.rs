@@ -61,3 +61,19 @@ pub(crate) fn make_fifo(path: &std::path::Path) {
     // SAFETY: a live string that ends.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
+
+/// The states of goroutines that wait for a call: in a marked section, or in bound mode for another thread.
+const IN_CALL: [&str; 2] = ["[syscall", "[blocking section"];
+
+/// How many goroutines wait for a call.
+pub(crate) fn in_calls() -> usize {
+    let dump = gort::runtime::dump();
+    IN_CALL.iter().map(|state| dump.matches(state).count()).sum()
+}
+
+/// Whether this one does.
+pub(crate) fn is_in_call(id: gort::GoroutineId) -> bool {
+    let (dump, head) = (gort::runtime::dump(), format!("goroutine {id} "));
+    let line = dump.lines().find(|line| line.starts_with(&head));
+    line.is_some_and(|line| IN_CALL.iter().any(|state| line.contains(state)))
+}
