@@ -206,6 +206,8 @@ fn first(config: &Config, wishes: &Wishes) {
         say(&format!("SIGQUIT will not print a dump: {error}"));
     }
     crate::spawn::report::install_hook();
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+    crate::spawn::pi_mutex::keep();
     forked::watch();
 }
 

@@ -4,6 +4,8 @@ mod builder;
 mod goroutine;
 pub(crate) mod join;
 pub(crate) mod local;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+pub(crate) mod pi_mutex;
 pub(crate) mod report;
 pub(crate) mod scope;
 mod task;

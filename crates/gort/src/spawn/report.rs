@@ -102,7 +102,7 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 }
 
 /// `goroutine 12 "name" (started at src/main.rs:7:5)`
-struct Whose(&'static G);
+pub(super) struct Whose(pub(super) &'static G);
 
 impl fmt::Display for Whose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,7 @@ mod namespaces;
 mod noticed;
 mod overflow;
 mod panics;
+mod pi_mutexes;
 mod quit;
 mod quota;
 mod retakes;
