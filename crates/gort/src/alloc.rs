@@ -20,12 +20,18 @@
 //! ```
 //!
 //! Threads that gort does not own pass through to the allocator.
+//!
+//! A program whose allocator keeps caches by thread and is not behind a `Global` is told so when the runtime starts. If what each goroutine would
+//! cost is beyond bearing (256 KiB), its goroutines stay on their threads ([`Mode::Bound`](crate::runtime::Mode)) and share what those have, unless it
+//! requires that they move. What four allocators cost with and without it stands in `docs/ALLOCATORS.md`.
+
+pub(crate) mod detect;
 
 use crate::sched::{self, M};
 use std::alloc::{GlobalAlloc, Layout};
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Sizes are rounded up to a multiple of this, which is also the largest alignment that a magazine serves.
 const STEP: usize = 16;
@@ -278,6 +284,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Global<A> {
             return unsafe { with(here(), || self.inner.alloc(layout)) };
         };
         let Some(m) = here() else {
+            // Relaxed, both: see there. Looked at first, so that the line stays shared.
+            if !detect::SEEN.load(Relaxed) {
+                detect::SEEN.store(true, Relaxed);
+            }
             // SAFETY: at least what was asked for.
             return unsafe { self.inner.alloc(layout_of(class)) };
         };

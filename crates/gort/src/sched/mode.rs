@@ -5,6 +5,7 @@
 //! program is told, and one that asks for migrating goroutines ends instead.
 
 use super::start::{self, Wishes};
+use crate::alloc::detect;
 use crate::config::Mode;
 use crate::sys::identity::{self, Identity, Unavailable};
 use crate::sys::{thread, tools};
@@ -45,7 +46,15 @@ pub(super) fn choose(configured: Mode, wishes: &Wishes) -> Choice {
         None => identity::probe(),
     };
     match found {
-        Ok(identity) => Choice::Migrating(Box::new(identity)),
+        Ok(identity) => match allocator_fault(&identity) {
+            Some((Fault::Explodes, why)) if mode == Mode::Auto && !required => Choice::Fallback(why),
+            fault => {
+                if let Some((_, why)) = fault {
+                    start::say(&why);
+                }
+                Choice::Migrating(Box::new(identity))
+            }
+        },
         // The attempt starts threads. If that is what cannot be had, this is no question of modes, and the way out is another one.
         Err(why) => match a_thread_can_be_had() {
             Err(error) => Choice::Refused(error.to_string()),
@@ -55,6 +64,29 @@ pub(super) fn choose(configured: Mode, wishes: &Wishes) -> Choice {
             Ok(()) => Choice::Fallback(why.reason().to_owned()),
         },
     }
+}
+
+/// What is wrong with the program's global allocator, if it is.
+enum Fault {
+    /// It costs.
+    Costs,
+    /// It cannot be lived with.
+    Explodes,
+}
+
+/// Bytes for each goroutine from which on the allocator is worse than goroutines that do not move: ten thousand of them would have 2.5 GiB.
+const TOO_MANY_BYTES: usize = 256 << 10;
+
+fn allocator_fault(identity: &Identity) -> Option<(Fault, String)> {
+    let bytes = detect::bytes_for_each(identity)?;
+    let fault = if bytes > TOO_MANY_BYTES { Fault::Explodes } else { Fault::Costs };
+    let why = format!(
+        "the program's global allocator takes each goroutine for a thread and keeps a cache for it ({} KiB for one that has allocated a little); \
+         put gort's in front of it: #[global_allocator] static ALLOCATOR: gort::alloc::Global<A> = gort::alloc::Global::new(A), where A is the \
+         allocator",
+        bytes >> 10
+    );
+    Some((fault, why))
 }
 
 /// A later start requires what the first one could not have.

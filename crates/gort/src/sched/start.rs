@@ -251,7 +251,7 @@ fn refuse(why: &str) -> ! {
 }
 
 /// Prints a line, or does without: a standard error that is closed or full is no reason to panic, as `eprintln!` would.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = io::stderr().write_all(format!("gort: {line}\n").as_bytes());
 }
 

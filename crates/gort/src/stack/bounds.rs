@@ -13,6 +13,9 @@
 //! In bound mode `pthread_self()` is the thread's for all goroutines on it, and it is the stack pointer that tells on whose stack the question
 //! is asked.
 //!
+//! With glibc, dynamically linked: a program that is linked statically, as with musl, has no way to what its own function stands before, and std
+//! asks for its threads' bounds, so there the answer is libc's, which is about the thread.
+//!
 //! Rejected: writing the bounds into the block's record, where libc would look for them (it still asks the kernel).
 
 use super::layout::{self, guard_bytes};

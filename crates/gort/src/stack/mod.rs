@@ -1,6 +1,7 @@
 //! Stacks: where they come from, what lies on them, what happens when one is too small.
 
-pub(crate) mod bounds;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+mod bounds;
 pub(crate) mod control;
 pub(crate) mod depth;
 mod free_list;

@@ -165,6 +165,7 @@ static MAPPED_GUARDS: AtomicUsize = AtomicUsize::new(0);
 /// Fixes where blocks lie in slots, so that [`class_for`] knows. Start-up calls it; [`take`] does if nobody has.
 pub(crate) fn prepare(identity: Option<&Identity>) {
     layout::fix(Layout::of(identity));
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
     super::bounds::keep();
     super::control::note_usual();
 }

@@ -50,7 +50,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// A count of nanoseconds as the kernel takes it. `u64::MAX` is a valid timespec too.
 #[inline]
 pub(crate) fn timespec(ns: u64) -> libc::timespec {
-    libc::timespec { tv_sec: (ns / 1_000_000_000) as libc::time_t, tv_nsec: (ns % 1_000_000_000) as libc::c_long }
+    libc::timespec { tv_sec: (ns / 1_000_000_000) as _, tv_nsec: (ns % 1_000_000_000) as libc::c_long }
 }
 
 #[cfg(test)]

@@ -17,18 +17,18 @@ const STACK_BYTES: usize = 1 << 20;
 /// A thread that waits to be joined or detached.
 #[derive(Debug)]
 #[must_use = "a thread that is neither joined nor detached leaves its stack behind"]
-pub(crate) struct Thread(libc::pthread_t);
+pub(crate) struct Thread(usize);
 
 impl Thread {
     /// The calling thread, which [`start`] has started and nobody else joins or detaches. Not on a goroutine.
     pub(crate) fn current() -> Self {
         // SAFETY: takes nothing and cannot fail.
-        Self(unsafe { libc::pthread_self() })
+        Self(unsafe { libc::pthread_self() } as usize)
     }
 
     /// As a number, for those who keep it in a word. Never 0.
     pub(crate) fn into_word(self) -> usize {
-        self.0 as usize
+        self.0
     }
 
     /// The thread of a word.
@@ -36,13 +36,18 @@ impl Thread {
     /// # Safety
     /// `word` must come from [`Thread::into_word`], and is used once.
     pub(crate) unsafe fn from_word(word: usize) -> Self {
-        Self(word as libc::pthread_t)
+        Self(word)
+    }
+
+    /// As libc wants it: a number or, with musl, a pointer.
+    fn number(&self) -> libc::pthread_t {
+        self.0 as libc::pthread_t
     }
 
     /// Nobody will wait for it.
     pub(crate) fn detach(self) {
         // SAFETY: the thread can be joined, so the number is good.
-        unsafe { libc::pthread_detach(self.0) };
+        unsafe { libc::pthread_detach(self.number()) };
     }
 
     /// Waits until the kernel's thread is gone, its destructors included; false if it is not at `deadline_ns`, when it is detached.
@@ -55,7 +60,8 @@ impl Thread {
             unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut until) };
             let until_ns = (until.tv_sec as u64 * 1_000_000_000 + until.tv_nsec as u64).saturating_add(left_ns);
             // SAFETY: the thread can be joined, so the number is good; a join that has succeeded is the last use of it.
-            let failed = unsafe { libc::pthread_timedjoin_np(self.0, ptr::null_mut(), &clock::timespec(until_ns)) };
+            let failed =
+                unsafe { libc::pthread_timedjoin_np(self.number(), ptr::null_mut(), &clock::timespec(until_ns)) };
             if failed != libc::ETIMEDOUT {
                 debug_assert_eq!(failed, 0, "only a thread that can be joined is");
                 return true;
@@ -82,7 +88,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Res
 /// The kernel's, with what was tried and what usually limits it.
 pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     match std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body) {
-        Ok(handle) => Ok(Thread(handle.into_pthread_t())),
+        Ok(handle) => Ok(Thread(handle.into_pthread_t() as usize)),
         Err(cause) => Err(io::Error::new(
             cause.kind(),
             format!(

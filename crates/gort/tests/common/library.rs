@@ -103,8 +103,15 @@ pub(crate) const RUST: &str = r#"
 "#;
 
 /// Bytes that malloc has given out and not got back.
+#[cfg(target_env = "gnu")]
 pub(crate) fn allocated() -> usize {
     // SAFETY: asks.
     let info = unsafe { libc::mallinfo2() };
     info.uordblks + info.hblkhd
+}
+
+/// musl's malloc does not say.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn allocated() -> usize {
+    0
 }

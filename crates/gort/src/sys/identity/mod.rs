@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(target_feature = "crt-static")))]
 mod glibc_x86_64;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu", not(target_feature = "crt-static")))]
-pub(crate) use glibc_x86_64::{Identity, MallocWords, on_thread_exit, probe};
+pub(crate) use glibc_x86_64::{Extras, Identity, MallocWords, on_thread_exit, probe};
 
 // Compiled under test everywhere, so that it keeps up with the interface.
 #[cfg(any(
@@ -32,7 +32,7 @@ mod none;
     target_env = "gnu",
     not(target_feature = "crt-static")
 )))]
-pub(crate) use none::{Identity, MallocWords, on_thread_exit, probe};
+pub(crate) use none::{Extras, Identity, MallocWords, on_thread_exit, probe};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -14,6 +14,21 @@ pub(crate) enum Identity {}
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum MallocWords {}
 
+/// As [`Identity`].
+pub(crate) enum Extras {}
+
+impl Extras {
+    pub(crate) fn new(identity: &Identity, _: usize) -> io::Result<Self> {
+        match *identity {}
+    }
+
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn run(&self, _: usize, _: unsafe extern "C" fn(*mut ()), _: *mut ()) {
+        match *self {}
+    }
+}
+
 impl MallocWords {
     /// # Safety
     /// Never called.

@@ -185,9 +185,17 @@ impl LibcWords {
 
 /// The words of libc's thread-locals. Volatile: libc writes them behind the compiler's back.
 fn words(tp: usize, libc: (usize, usize)) -> Vec<usize> {
-    let (start, bytes) = libc;
-    // SAFETY: libc's thread-locals of the current thread.
-    (0..bytes / 8).map(|index| unsafe { ((tp - start + 8 * index) as *const usize).read_volatile() }).collect()
+    let mut words = vec![0; libc.1 / 8];
+    read_words(tp, libc, &mut words);
+    words
+}
+
+/// The same, without allocating.
+fn read_words(tp: usize, libc: (usize, usize), words: &mut [usize]) {
+    for (index, word) in words.iter_mut().enumerate() {
+        // SAFETY: libc's thread-locals of the current thread.
+        *word = unsafe { ((tp - libc.0 + 8 * index) as *const usize).read_volatile() };
+    }
 }
 
 /// The only index at which `holds`.
@@ -220,17 +228,21 @@ fn find_locale(tp: usize, libc: (usize, usize), tables: [usize; 3]) -> Result<(u
 
 unsafe extern "C" fn no_destructor(_: *mut c_void) {}
 
-/// The word that is set while a destructor is registered, and empty before and after.
+/// The word that changes when a destructor is registered, and is empty when all have run.
+///
+/// A global allocator may have registered one of its own on this thread, the first time it was used, and does so again if it is used after
+/// that has run: so nothing is allocated in between.
 fn find_destructors(tp: usize, libc: (usize, usize), functions: &Functions) -> Result<usize, Unavailable> {
-    let before = words(tp, libc);
+    let [mut before, mut during, mut after] = [(); 3].map(|()| words(tp, libc));
+    read_words(tp, libc, &mut before);
     // SAFETY: a destructor that does nothing, in the name of the object that contains it.
     let refused =
         unsafe { (functions.register_destructor)(no_destructor, std::ptr::null_mut(), no_destructor as *const c_void) };
-    let during = words(tp, libc);
-    // SAFETY: runs it; this thread has registered no other.
+    read_words(tp, libc, &mut during);
+    // SAFETY: runs it, and an allocator's if there is one: that has to stand being used afterwards, as at the end of every thread.
     unsafe { (functions.call_destructors)() };
-    let after = words(tp, libc);
-    let holds = |index: usize| before[index] == 0 && during[index] != 0 && after[index] == 0;
+    read_words(tp, libc, &mut after);
+    let holds = |index: usize| during[index] != before[index] && during[index] != 0 && after[index] == 0;
     if refused != 0 {
         return Err(Unavailable::new("glibc accepts no destructor of a thread-local"));
     }

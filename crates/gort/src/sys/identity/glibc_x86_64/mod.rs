@@ -15,6 +15,7 @@
 //! | `setxid` | setuid and its family while goroutines run |
 //! | `reference` | what a fresh thread of glibc's own looks like: the measure for all of the above |
 //! | `self_check` | a block tried out on two threads before anything depends on it |
+//! | `extras` | some blocks more, to try other things as so many threads |
 //!
 //! Rejected: making a block by `pthread_create` on the goroutine's stack and ending the kernel thread under it. glibc then fills in
 //! everything itself and lists the block, but it costs 10 to 35 us instead of one, the pages of a listed block may never be given back,
@@ -23,6 +24,7 @@
 mod block;
 mod destructors;
 mod exits;
+mod extras;
 mod image;
 mod late;
 mod libc_words;
@@ -37,6 +39,7 @@ mod symbols;
 use super::Unavailable;
 use exits::Exit;
 pub(crate) use exits::on_thread_exit;
+pub(crate) use extras::Extras;
 use image::Image;
 use late::Late;
 use libc_words::LibcWords;

@@ -214,14 +214,14 @@ extern "C" fn thread_b(argument: *mut c_void) -> *mut c_void {
 }
 
 /// Zeroed memory for one block.
-struct Scratch {
+pub(super) struct Scratch {
     base: usize,
     bytes: usize,
     tp: usize,
 }
 
 impl Scratch {
-    fn new(identity: &Identity) -> io::Result<Scratch> {
+    pub(super) fn new(identity: &Identity) -> io::Result<Scratch> {
         let alignment = identity.alignment();
         let below = identity.bytes_below_tp() + alignment;
         let bytes = (below + identity.bytes_above_tp() + alignment).next_multiple_of(4096);
@@ -233,6 +233,11 @@ impl Scratch {
         }
         let base = base as usize;
         Ok(Scratch { base, bytes, tp: (base + below).next_multiple_of(alignment) })
+    }
+
+    /// Where the block is.
+    pub(super) fn tp(&self) -> usize {
+        self.tp
     }
 }
 
