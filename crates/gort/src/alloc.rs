@@ -22,7 +22,7 @@
 //! Threads that gort does not own pass through to the allocator.
 //!
 //! A program whose allocator keeps caches by thread and is not behind a `Global` is told so when the runtime starts. If what each goroutine would
-//! cost is beyond bearing (256 KiB), its goroutines stay on their threads ([`Mode::Bound`](crate::runtime::Mode)) and share what those have, unless it
+//! cost is beyond bearing (128 KiB), its goroutines stay on their threads ([`Mode::Bound`](crate::runtime::Mode)) and share what those have, unless it
 //! requires that they move. What four allocators cost with and without it stands in `docs/ALLOCATORS.md`.
 
 pub(crate) mod detect;

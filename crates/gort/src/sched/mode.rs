@@ -74,8 +74,8 @@ enum Fault {
     Explodes,
 }
 
-/// Bytes for each goroutine from which on the allocator is worse than goroutines that do not move: ten thousand of them would have 2.5 GiB.
-const TOO_MANY_BYTES: usize = 256 << 10;
+/// Bytes for each goroutine from which on the allocator is worse than goroutines that do not move: ten thousand of them would have more than a GiB.
+const TOO_MANY_BYTES: usize = 128 << 10;
 
 fn allocator_fault(identity: &Identity) -> Option<(Fault, String)> {
     let bytes = detect::bytes_for_each(identity)?;
