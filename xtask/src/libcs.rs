@@ -103,12 +103,12 @@ impl Libc {
 }
 
 /// The package manager, with lists of its own.
-struct Apt {
+pub(crate) struct Apt {
     place: PathBuf,
 }
 
 impl Apt {
-    fn prepare(suites: &[&str]) -> Result<Self> {
+    pub(crate) fn prepare(suites: &[&str]) -> Result<Self> {
         let place = target()?.join("libcs");
         for folder in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(place.join(folder))?;
@@ -129,7 +129,11 @@ impl Apt {
     }
 
     fn get(&self) -> Command {
-        let mut command = Command::new("apt-get");
+        self.command("apt-get")
+    }
+
+    fn command(&self, tool: &str) -> Command {
+        let mut command = Command::new(tool);
         command.args(["-o", "Dir::Etc::sourceparts=/dev/null", "-o", "APT::Sandbox::User=root"]);
         for (what, at) in [("State::lists", "lists"), ("Cache", "cache"), ("Etc::sourcelist", "sources.list")] {
             command.arg("-o").arg(format!("Dir::{what}={}", self.place.join(at).display()));
@@ -137,25 +141,42 @@ impl Apt {
         command
     }
 
+    /// Unpacks packages of a suite into an empty folder; the packages themselves stay beside what was in them.
+    pub(crate) fn fetch(&self, suite: &str, packages: &[&str], folder: &Path) -> Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        for package in packages {
+            output(self.get().args(["-q", "download", &format!("{package}/{suite}")]).current_dir(folder))?;
+        }
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "deb") {
+                output(Command::new("dpkg-deb").arg("-x").arg(&path).arg(folder))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The package that `package` depends on and whose name starts so.
+    pub(crate) fn dependency(&self, package: &str, start: &str) -> Result<String> {
+        let text = output(self.command("apt-cache").args(["depends", package]))?;
+        let mut names = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        let found = names.find(|name| name.starts_with(start));
+        found.map(str::to_owned).ok_or_else(|| format!("{package} depends on no {start}…").into())
+    }
+
     /// The libc of a suite, and beside it the one other library that a test program needs: the compiler's for unwinding.
     fn unpack(&self, suite: &str) -> Result<Libc> {
         let folder = self.place.join(suite);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir_all(&folder)?;
-        for package in ["libc6", "libgcc-s1"] {
-            output(self.get().args(["-q", "download", &format!("{package}/{suite}")]).current_dir(&folder))?;
-        }
+        self.fetch(suite, &["libc6", "libgcc-s1"], &folder)?;
         let mut version = String::new();
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-            if name.ends_with(".deb") {
-                if let Some(rest) = name.strip_prefix("libc6_") {
-                    version = rest.split('_').next().unwrap_or(rest).to_owned();
-                }
-                output(Command::new("dpkg-deb").arg("-x").arg(&path).arg(&folder))?;
+            if let Some(rest) = name.strip_prefix("libc6_") {
+                version = rest.split('_').next().unwrap_or(rest).to_owned();
             }
         }
         let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|at| folder.join(at));
@@ -167,7 +188,7 @@ impl Apt {
 }
 
 /// Runs a command and gives what it prints, or an error that has what it said.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)).into());

@@ -2,6 +2,7 @@
 
 mod asan;
 mod libcs;
+mod musl;
 mod rival_tests;
 
 use std::error::Error;
@@ -16,6 +17,7 @@ usage: cargo xtask <task>
   asan [test…]                         gort's tests under AddressSanitizer: it and net, unless other test programs are named
   libcs [--moves N] [suite…]           thread identity with other versions of glibc, from Debian's packages (trixie and sid unless
                                        some are named), a million forced moves each unless told otherwise
+  musl [test…]                         gort's tests on musl: it, unless other test programs are named
   rival-tests [--goroutines] [file…]   crossbeam-channel's own tests against gort::chan (docs/RIVAL-TESTS.md);
                                        with --goroutines, on goroutines instead of threads; all files unless some are named";
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((task, rest)) if task == "asan" => asan::run(rest),
         Some((task, rest)) if task == "libcs" => libcs::run(rest),
+        Some((task, rest)) if task == "musl" => musl::run(rest),
         Some((task, rest)) if task == "rival-tests" => rival_tests::run(rest),
         _ => Err(USAGE.into()),
     };
