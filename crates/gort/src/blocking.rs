@@ -183,12 +183,11 @@ where
 ///
 /// # Examples
 /// ```
-/// use std::time::Duration;
-///
 /// let (ctx, cancel) = gort::context::background().with_cancel();
 /// assert_eq!(gort::blocking_ctx(&ctx, || 7).unwrap(), 7);
 /// gort::go(move || cancel.cancel());
-/// let slow = || std::thread::sleep(Duration::from_millis(50));
+/// let (_go_on, signal) = std::sync::mpsc::channel::<()>();
+/// let slow = move || signal.recv();
 /// assert!(gort::blocking_ctx(&ctx, slow).unwrap_err().is_cancelled());
 /// ```
 #[track_caller]

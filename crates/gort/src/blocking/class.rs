@@ -304,9 +304,11 @@ impl BlockingClass {
     /// static LEGACY: gort::BlockingClass = gort::BlockingClass::new("legacy", 2);
     ///
     /// let (ctx, _) = gort::context::background().with_timeout(Duration::from_millis(5));
-    /// let slow = || std::thread::sleep(Duration::from_millis(50));
+    /// let (go_on, signal) = std::sync::mpsc::channel::<()>();
+    /// let slow = move || signal.recv();
     /// assert!(LEGACY.run_detached(&ctx, slow).unwrap_err().is_deadline_exceeded());
     /// assert_eq!(LEGACY.metrics().running, 1); // it still is
+    /// drop(go_on);
     /// ```
     #[track_caller]
     pub fn run_detached<F, R>(&self, ctx: &Context, f: F) -> Result<R, Ended>
