@@ -82,6 +82,53 @@ fn thread_locals_errno_and_ids_follow_the_goroutine() {
     }
 }
 
+/// A reference into a thread-local that is alive over parks stays the only one; so does what `scoped-tls` does: a pointer to the frame of
+/// the innermost call, the outer one put back at its end.
+#[gort::test(procs = [1, 2, 4], timeout = 120)]
+fn a_reference_into_a_thread_local_may_be_held_over_parks() {
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
+    thread_local! {
+        static BORROWED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+        static SCOPED: Cell<*const usize> = const { Cell::new(std::ptr::null()) };
+    }
+    struct Outer(*const usize);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            SCOPED.set(self.0);
+        }
+    }
+    fn innermost() -> usize {
+        // SAFETY: set by a frame below, which takes it back before it ends.
+        unsafe { *SCOPED.get() }
+    }
+    fn scoped(value: usize, levels: usize) {
+        let here = value;
+        let _outer = Outer(SCOPED.replace(&raw const here));
+        gort::yield_now();
+        assert_eq!(innermost(), value);
+        if levels > 0 {
+            scoped(value + 1, levels - 1);
+            assert_eq!(innermost(), value);
+        }
+        gort::yield_now();
+        assert_eq!(innermost(), value);
+    }
+    let iterations = rounds(400);
+    all(50, move |n| {
+        BORROWED.with_borrow_mut(|mine| {
+            for k in 0..iterations {
+                mine.push(n);
+                scoped(n * 100, k % 4);
+                assert!(mine.len() == k + 1 && mine[k / 2] == n, "another's");
+                assert!(BORROWED.with(|again| again.try_borrow().is_err()), "one borrows it");
+            }
+        });
+        assert!(SCOPED.get().is_null());
+    });
+}
+
 /// A destructor that parks while unwinding leaves every thread's panic count right.
 #[gort::test(procs = [1, 2, 4], timeout = 120)]
 fn panic_counts_follow_a_destructor_that_parks_while_unwinding() {
