@@ -56,6 +56,8 @@ impl Iterator for ReadDir {
                 Ok(())
             });
             if let Err(error) = turn {
+                // A loop that passes over errors must end.
+                self.is_over = true;
                 return Some(Err(error));
             }
         }

@@ -1,7 +1,7 @@
 //! Reading and writing: what can be done without waiting is done in place, the rest in its turn.
 //!
 //! The first try moves what the page cache has, or can take. If that was a part only, the rest follows: a read of a regular file is short at its
-//! end and nowhere else, and programs count on that. Any other failure of the try is left to the plain call, which says what std's would say. A file system
+//! end and nowhere else (but for vectored ones), and programs count on that. Any other failure of the try is left to the plain call, which says what std's would say. A file system
 //! that does not know such tries (ext4 for writes) is asked once for each open file; one that goes past the page cache (`O_DIRECT`) never, since the try
 //! would wait for the disk all the same.
 //!
@@ -55,7 +55,12 @@ impl Description {
         // That fails for no open file; the call itself says what is wrong.
         let Ok(nature) = sys::nature(fd) else { return KNOWN | NO_READ_NOW | NO_WRITE_NOW };
         let disk = if nature.is_disk { IS_DISK } else { 0 };
-        let now = if nature.is_direct { NO_READ_NOW | NO_WRITE_NOW } else { 0 };
+        let now = match nature {
+            _ if nature.is_direct => NO_READ_NOW | NO_WRITE_NOW,
+            // A try may write a part, and then another process's line may come in between.
+            _ if nature.is_append => NO_WRITE_NOW,
+            _ => 0,
+        };
         let known = KNOWN | disk | now;
         self.known.fetch_or(known, Relaxed);
         known

@@ -19,6 +19,7 @@ use crate::sys::socket as sys;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::Location;
+use std::sync::atomic::Ordering::Relaxed;
 
 const FIRST_PAUSE_NS: u64 = 5_000_000;
 const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
@@ -36,7 +37,7 @@ impl Handle {
         let mut held = Held::take(self.desc(), Side::Read, me, site)?;
         let mut pauses = Pauses::new(FIRST_PAUSE_NS, LONGEST_PAUSE_NS);
         loop {
-            let error = match held.run(super::owned::counted(me, accept)) {
+            let error = match held.run(super::owned::counted(me, |fd| accept(fd, self.desc().shared.load(Relaxed)))) {
                 Err(error) if is_no_room(&error) && !held.is_nonblocking() => error,
                 outcome => return outcome,
             };
@@ -46,7 +47,11 @@ impl Handle {
     }
 }
 
-fn accept<A: sys::Address>(fd: i32) -> Result<(OwnedFd, A), Errno> {
+fn accept<A: sys::Address>(fd: i32, is_shared: bool) -> Result<(OwnedFd, A), Errno> {
+    // Others may have put it into blocking mode, and no flag of this call's keeps it from waiting.
+    if is_shared && sys::poll(fd, libc::POLLIN, Some(0))? == 0 {
+        return Err(Errno::AGAIN);
+    }
     match sys::accept(fd) {
         // The peer gave up while it was in the queue; the next one may be fine.
         Err(Errno::CONNABORTED) => Err(Errno::INTR),

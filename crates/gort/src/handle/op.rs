@@ -143,6 +143,7 @@ impl Held {
             if self.half.word.begin_try() == Try::Closed {
                 return Err(closed(self.desc));
             }
+            self.begin_timeout();
             let deadline_ns = self.check_deadline()?;
             if clock::now_ns() >= until_ns || self.is_nonblocking() {
                 return Ok(());
@@ -151,6 +152,20 @@ impl Held {
             self.park_until(deadline_ns.min(until_ns));
             root.check()?;
         }
+    }
+
+    /// The call waits: from here on its timeout counts.
+    fn begin_timeout(&mut self) {
+        if self.timeout_at_ns == 0 {
+            self.timeout_at_ns = timeout_from_now(self.half);
+        }
+    }
+
+    /// After a try that has failed: waits for an event, or until `until_ns`, since none may come.
+    pub(super) fn wait_until(&mut self, until_ns: u64) -> io::Result<()> {
+        self.begin_timeout();
+        let deadline_ns = self.check_deadline()?;
+        self.wait(deadline_ns.min(until_ns))
     }
 
     /// The user wants `WouldBlock` instead of waits.
@@ -169,9 +184,7 @@ impl Held {
             // Somebody has to poll.
             sched::start::ensure();
         }
-        if self.timeout_at_ns == 0 {
-            self.timeout_at_ns = timeout_from_now(self.half);
-        }
+        self.begin_timeout();
         self.park_until(match self.timeout_at_ns {
             0 => deadline_ns,
             timeout_at_ns => deadline_ns.min(timeout_at_ns),

@@ -27,6 +27,13 @@ impl Pauses {
         self.next_ns = (self.next_ns * 2).min(self.longest_ns);
         Ok(())
     }
+
+    /// The same, but an event ends it: after a try that has failed.
+    pub(super) fn pause_or_event(&mut self, held: &mut Held) -> io::Result<()> {
+        held.wait_until(clock::now_ns().saturating_add(self.next_ns))?;
+        self.next_ns = (self.next_ns * 2).min(self.longest_ns);
+        Ok(())
+    }
 }
 
 /// What a call says that has found no room at the other end. No call of a socket's says so by itself.
@@ -50,7 +57,7 @@ impl Handle {
                     if held.is_nonblocking() {
                         return Err(io::ErrorKind::WouldBlock.into());
                     }
-                    pauses.pause(&mut held)?;
+                    pauses.pause_or_event(&mut held)?;
                 }
                 outcome => return outcome,
             }

@@ -72,6 +72,16 @@ impl<T: AsFd> Pollable<T> {
     }
 }
 
+/// Calls `f` if the descriptor is ready. What `f` finds not to be there is waited for by an event: what makes `poll` say "ready" may stay, an error queue
+/// for example.
+fn or_later<R>(fd: RawFd, events: i16, f: impl FnOnce() -> io::Result<R>) -> Result<io::Result<R>, Errno> {
+    look(fd, events)?;
+    match f() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Errno::AGAIN),
+        outcome => Ok(outcome),
+    }
+}
+
 impl<T> Pollable<T> {
     /// Parks until a read would not block: there is something, or the end, or an error.
     ///
@@ -106,7 +116,8 @@ impl<T> Pollable<T> {
         self.handle.write(Location::caller(), |fd| look(fd, libc::POLLOUT))
     }
 
-    /// Waits until it is readable and calls `f`; and again as long as that says `WouldBlock`.
+    /// Waits until it is readable and calls `f`; if that says `WouldBlock`, waits for the next event and calls it again. Others who wait for this have
+    /// their turn afterwards, so `f` must not wait for it, too.
     ///
     /// # Errors
     /// Those of `f`; and those of [`readable`](Pollable::readable).
@@ -123,16 +134,12 @@ impl<T> Pollable<T> {
     /// ```
     #[track_caller]
     pub fn read_with<R>(&self, mut f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        loop {
-            self.readable()?;
-            match f(&self.inner) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return outcome,
-            }
-        }
+        self.handle
+            .read_other(Location::caller(), |fd| or_later(fd, libc::POLLIN | libc::POLLRDHUP, || f(&self.inner)))?
     }
 
-    /// Waits until it is writable and calls `f`; and again as long as that says `WouldBlock`.
+    /// Waits until it is writable and calls `f`; if that says `WouldBlock`, waits for the next event and calls it again. Others who wait for this have
+    /// their turn afterwards, so `f` must not wait for it, too.
     ///
     /// # Errors
     /// Those of `f`; and those of [`writable`](Pollable::writable).
@@ -147,13 +154,7 @@ impl<T> Pollable<T> {
     /// ```
     #[track_caller]
     pub fn write_with<R>(&self, mut f: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
-        loop {
-            self.writable()?;
-            match f(&self.inner) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return outcome,
-            }
-        }
+        self.handle.write(Location::caller(), |fd| or_later(fd, libc::POLLOUT, || f(&self.inner)))?
     }
 
     /// What is watched. Reads and writes go there.

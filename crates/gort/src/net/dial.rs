@@ -171,7 +171,7 @@ impl Dialer {
         crate::scope(|s| {
             // However this ends, so do the attempts, for which the scope waits.
             let _at_the_end = cancel.on_drop();
-            s.spawn(|| attempt(first));
+            start(s, || attempt(first))?;
             let early = match self.fallback_delay {
                 Some(delay) => told.recv_timeout(delay).ok(),
                 None => told.recv().ok(),
@@ -181,7 +181,10 @@ impl Dialer {
                 Some(Err(failures)) => failures,
                 None => Vec::new(),
             };
-            s.spawn(|| attempt(second));
+            if let Err(more) = start(s, || attempt(second)) {
+                failures.extend(more);
+                return Err(failures);
+            }
             let outstanding = if failures.is_empty() { 2 } else { 1 };
             for _ in 0..outstanding {
                 match told.recv().expect("each attempt says how it went") {
@@ -202,6 +205,17 @@ impl Default for Dialer {
 
 /// A connection, or what was tried and how it failed.
 type Outcome = Result<TcpStream, Vec<(String, io::Error)>>;
+
+/// Starts an attempt; the runtime may be shut down meanwhile, or be out of stacks.
+fn start<'scope>(
+    s: &'scope crate::Scope<'scope, '_>,
+    attempt: impl FnOnce() + Send + 'scope,
+) -> Result<(), Vec<(String, io::Error)>> {
+    match crate::Builder::new().spawn_scoped(s, attempt) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(vec![("(no attempt)".to_owned(), error)]),
+    }
+}
 
 /// Tries each of the addresses, until `deadline` at most.
 pub(super) fn one_after_the_other(

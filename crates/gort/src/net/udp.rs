@@ -234,10 +234,10 @@ impl UdpSocket {
     /// Sends all datagrams of the batch, each to its address, by as few system calls as it takes. Parks while the send buffer is full. Allocates
     /// nothing.
     ///
-    /// Those that were sent leave the batch: afterwards it is empty, or begins with the one that the error is about.
+    /// Those that were sent leave the batch: afterwards it is empty, or begins with the first that was not sent.
     ///
     /// # Errors
-    /// As [`UdpSocket::send`].
+    /// As [`UdpSocket::send`]. `ConnectionRefused` is about an earlier datagram: call it again. Other errors are about the first one in the batch.
     ///
     /// # Examples
     /// ```

@@ -127,6 +127,8 @@ pub(crate) struct Nature {
     pub(crate) is_disk: bool,
     /// It goes past the page cache.
     pub(crate) is_direct: bool,
+    /// What is written goes to the end, in one piece.
+    pub(crate) is_append: bool,
 }
 
 /// Asks the kernel what `fd` is.
@@ -137,7 +139,8 @@ pub(crate) fn nature(fd: BorrowedFd<'_>) -> Result<Nature, Errno> {
         syscall2(libc::SYS_fstat, fd.as_raw_fd() as usize, stat.as_mut_ptr() as usize)?;
         let flags = syscall3(libc::SYS_fcntl, fd.as_raw_fd() as usize, libc::F_GETFL as usize, 0)?;
         let stat = stat.assume_init();
-        Ok(Nature { is_disk: is_disk(stat.st_mode), is_direct: flags & libc::O_DIRECT as usize != 0 })
+        let has = |flag: i32| flags & flag as usize != 0;
+        Ok(Nature { is_disk: is_disk(stat.st_mode), is_direct: has(libc::O_DIRECT), is_append: has(libc::O_APPEND) })
     }
 }
 

@@ -18,23 +18,53 @@ pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 pub(crate) fn read(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: the slice is writable for its length.
-    unsafe { raw::syscall3(libc::SYS_read, fd as usize, buffer.as_mut_ptr() as usize, buffer.len()) }
+    read_vectored(fd, &mut [IoSliceMut::new(buffer)])
 }
 
 pub(crate) fn write(fd: RawFd, buffer: &[u8]) -> Result<usize, Errno> {
-    // SAFETY: the kernel reads the slice.
-    unsafe { raw::syscall3(libc::SYS_write, fd as usize, buffer.as_ptr() as usize, buffer.len()) }
+    write_vectored(fd, &[IoSlice::new(buffer)])
 }
 
 pub(crate) fn read_vectored(fd: RawFd, buffers: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
-    let count = buffers.len().min(MAX_PIECES);
+    let (at, count) = (buffers.as_mut_ptr() as usize, buffers.len().min(MAX_PIECES));
     // SAFETY: std promises that an `IoSliceMut` is an `iovec` of writable memory; there are `count` at least.
-    unsafe { raw::syscall3(libc::SYS_readv, fd as usize, buffers.as_mut_ptr() as usize, count) }
+    match unsafe { now(libc::SYS_preadv2, fd, at, count) } {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            if super::socket::poll(fd, libc::POLLIN, Some(0))? == 0 {
+                return Err(Errno::AGAIN);
+            }
+            // SAFETY: as above.
+            unsafe { raw::syscall3(libc::SYS_readv, fd as usize, at, count) }
+        }
+        outcome => outcome,
+    }
 }
 
 pub(crate) fn write_vectored(fd: RawFd, buffers: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    let count = buffers.len().min(MAX_PIECES);
+    let (at, count) = (buffers.as_ptr() as usize, buffers.len().min(MAX_PIECES));
     // SAFETY: std promises that an `IoSlice` is an `iovec`; there are `count` at least.
-    unsafe { raw::syscall3(libc::SYS_writev, fd as usize, buffers.as_ptr() as usize, count) }
+    match unsafe { now(libc::SYS_pwritev2, fd, at, count) } {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            if super::socket::poll(fd, libc::POLLOUT, Some(0))? == 0 {
+                return Err(Errno::AGAIN);
+            }
+            // What is writable has room for a page.
+            let first = buffers
+                .iter()
+                .find(|piece| !piece.is_empty())
+                .map_or(&[][..], |piece| &piece[..piece.len().min(libc::PIPE_BUF)]);
+            // SAFETY: the kernel reads the slice.
+            unsafe { raw::syscall3(libc::SYS_write, fd as usize, first.as_ptr() as usize, first.len()) }
+        }
+        outcome => outcome,
+    }
+}
+
+/// Does not wait whatever the mode: that belongs to all who have the pipe.
+///
+/// # Safety
+/// At `at` are `count` pieces of memory that the call may read or write.
+unsafe fn now(number: raw::Number, fd: RawFd, at: usize, count: usize) -> Result<usize, Errno> {
+    // SAFETY: as the caller says; an offset of -1 is none.
+    unsafe { raw::syscall6(number, fd as usize, at, count, usize::MAX, 0, libc::RWF_NOWAIT as usize) }
 }

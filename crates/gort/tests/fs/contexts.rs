@@ -78,3 +78,18 @@ fn with_every_turn_taken_cached_data_is_read_and_a_context_ends_the_wait() {
         assert_eq!(patient.join().unwrap().unwrap(), 6, "and nothing has been removed");
     });
 }
+
+/// A folder that is read while its context ends says so once, and then no more: a loop that passes over errors ends.
+#[gort::test]
+fn a_folder_that_is_read_ends_after_an_error() {
+    let scratch = Scratch::new();
+    for n in 0..1100 {
+        fs::write(scratch.path().join(n.to_string()), b"").unwrap();
+    }
+    let (ctx, cancel) = background().with_cancel();
+    let mut entries = ctx.run(|| fs::read_dir(scratch.path())).unwrap();
+    assert!(entries.next().unwrap().is_ok());
+    cancel.cancel();
+    let errors = ctx.run(|| entries.by_ref().filter(Result::is_err).take(10).count());
+    assert_eq!(errors, 1);
+}

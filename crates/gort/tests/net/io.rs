@@ -399,3 +399,47 @@ fn the_types_have_the_traits_of_std() {
     check::<Pollable<TcpStream>>();
     check::<UdpSocket>();
 }
+
+/// A clone that goes out of our hands takes the description's mode with it. Ours does not wait in the kernel: limits and the close hold.
+#[gort::test(procs = [1, 2])]
+fn a_clone_that_is_given_away_does_not_take_the_limits_along() {
+    let (reader, writer) = gort::io::pipe().unwrap();
+    let kept = writer.try_clone().unwrap();
+    let _theirs = std::os::fd::OwnedFd::from(writer);
+    kept.set_write_timeout(Some(ms(20))).unwrap();
+    assert_error((&kept).write_all(&vec![7; 1 << 20]), ErrorKind::TimedOut);
+    kept.close().unwrap();
+
+    let kept = reader.try_clone().unwrap();
+    let _theirs = std::os::fd::OwnedFd::from(reader);
+    while kept.set_read_timeout(Some(ms(20))).and_then(|()| (&kept).read(&mut [0; 1 << 16])).is_ok() {}
+    kept.close().unwrap();
+
+    let listener = super::support::listener();
+    let kept = listener.try_clone().unwrap();
+    let _theirs = std::os::fd::OwnedFd::from(listener);
+    kept.set_deadline(Some(std::time::Instant::now() + ms(20))).unwrap();
+    assert_error(kept.accept(), ErrorKind::TimedOut);
+    kept.close().unwrap();
+}
+
+/// What makes `poll` say "ready" may stay while there is nothing to read: a queue of errors. The next call waits for an event, and its timeout holds.
+#[gort::test(procs = [1, 2])]
+fn a_readiness_that_stays_is_not_asked_for_again_and_again() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads an int.
+    let set =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_RECVERR, (&raw const on).cast(), 4) };
+    assert_eq!(set, 0);
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    socket.connect(nobody).unwrap();
+    socket.send(b"x").unwrap();
+    wait_until(|| socket.recv(&mut [0; 8]).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused));
+    let watched = gort::io::Pollable::new(socket).unwrap();
+    watched.set_read_timeout(Some(ms(20))).unwrap();
+    let mut calls = 0;
+    assert_error(watched.read_with(|socket| (calls += 1, socket.recv(&mut [0; 8])).1), ErrorKind::TimedOut);
+    assert!(calls <= 3, "{calls}");
+}

@@ -350,3 +350,80 @@ fn the_types_have_the_traits_of_std() {
     check::<UnixStream>();
     check::<UnixListener>();
 }
+
+/// Fills the queue of the receiver at `path`; how many datagrams that took.
+fn fill(path: &Path) -> usize {
+    let others = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    others.set_nonblocking(true).unwrap();
+    (0..).find(|_| others.send_to(b"one", &path.0).is_err()).unwrap()
+}
+
+/// A timeout ends a send to a receiver whose queue others have filled. And such a send sees that there is room, also if our own buffer is not empty, when no
+/// event comes of it.
+#[gort::test(procs = [1, 2])]
+fn a_send_to_a_full_receiver_ends_by_its_timeout_and_sees_that_there_is_room() {
+    let (full, slow) = (Path::new(), Path::new());
+    let there = UnixDatagram::bind(&full.0).unwrap();
+    let _keeps = UnixDatagram::bind(&slow.0).unwrap();
+    let count = fill(&full);
+    let near = UnixDatagram::unbound().unwrap();
+    near.set_write_timeout(Some(ms(20))).unwrap();
+    assert_error(near.send_to(b"x", &full.0), ErrorKind::TimedOut);
+    near.set_write_timeout(None).unwrap();
+    // Half of our buffer lies with one who does not read.
+    near.send_to(&[0; 60_000], &slow.0).unwrap();
+    gort::scope(|s| {
+        let sends = s.spawn(|| near.send_to(b"x", &full.0));
+        wait_parked(sends.goroutine().id(), "IO wait, write");
+        (0..count).for_each(|_| assert!(there.recv(&mut [0; 8]).is_ok()));
+        assert_eq!(sends.join().unwrap().unwrap(), 1);
+    });
+    let connected = UnixDatagram::unbound().unwrap();
+    there.recv(&mut [0; 8]).unwrap();
+    let count = fill(&full);
+    connected.connect(&full.0).unwrap();
+    gort::scope(|s| {
+        let sends = s.spawn(|| connected.send(b"x"));
+        wait_parked(sends.goroutine().id(), "IO wait, write");
+        (0..count).for_each(|_| assert!(there.recv(&mut [0; 8]).is_ok()));
+        assert_eq!(sends.join().unwrap().unwrap(), 1);
+    });
+}
+
+/// The kernel takes names of 108 bytes, without a zero at the end, which std's address cannot say: connection and datagram come all the same.
+#[gort::test]
+fn a_peer_whose_name_is_too_long_is_unnamed() {
+    fn connected(kind: libc::c_int, to: &Path) -> (OwnedFd, Path) {
+        fn addr(path: &[u8]) -> libc::sockaddr_un {
+            // SAFETY: zeros are one.
+            let mut addr: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+            addr.sun_family = libc::AF_UNIX as libc::sa_family_t;
+            addr.sun_path.iter_mut().zip(path).for_each(|(to, from)| *to = *from as libc::c_char);
+            addr
+        }
+        let mut name = Path::new().0.as_os_str().as_encoded_bytes().to_vec();
+        name.resize(108, b'x');
+        let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+        // SAFETY: the kernel reads two live addresses, and the descriptor is a new one.
+        let fd = unsafe {
+            let fd = libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0);
+            assert_eq!(libc::bind(fd, std::ptr::from_ref(&addr(&name)).cast(), length), 0);
+            assert_eq!(
+                libc::connect(fd, std::ptr::from_ref(&addr(to.0.as_os_str().as_encoded_bytes())).cast(), length),
+                0
+            );
+            OwnedFd::from_raw_fd(fd)
+        };
+        (fd, Path(std::ffi::OsString::from(String::from_utf8(name).unwrap()).into()))
+    }
+    let (stream, datagram) = (Path::new(), Path::new());
+    let listener = UnixListener::bind(&stream.0).unwrap();
+    let (_near, _name) = connected(libc::SOCK_STREAM, &stream);
+    assert!(listener.accept().unwrap().1.is_unnamed());
+    let receiver = UnixDatagram::bind(&datagram.0).unwrap();
+    let (near, _name) = connected(libc::SOCK_DGRAM, &datagram);
+    // SAFETY: the kernel reads the slice.
+    assert_eq!(unsafe { libc::send(near.as_raw_fd(), b"precious".as_ptr().cast(), 8, 0) }, 8);
+    let (length, from) = receiver.recv_from(&mut [0; 16]).unwrap();
+    assert!(length == 8 && from.is_unnamed());
+}

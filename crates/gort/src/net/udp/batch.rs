@@ -115,7 +115,8 @@ impl Batch {
         (self.begin, self.end) = (0, 0);
     }
 
-    /// Drops the first one: after an error of [`send_batch`](super::UdpSocket::send_batch), the one that the error is about.
+    /// Drops the first one: after an error of [`send_batch`](super::UdpSocket::send_batch) other than `ConnectionRefused`, the one that the error is
+    /// about.
     ///
     /// # Examples
     /// ```

@@ -1,7 +1,7 @@
 //! Datagrams.
 
 use super::{debug, local_addr, named, peer_addr};
-use crate::handle::{Handle, NO_ROOM_THERE, surface};
+use crate::handle::{Handle, surface};
 use crate::net::Shutdown;
 use crate::sys::raw::Errno;
 use crate::sys::socket::{self as sys, UnixAddr};
@@ -29,9 +29,17 @@ pub struct UnixDatagram {
 }
 
 /// Nothing has come: the end, if the socket was shut down. The kernel says so to calls that wait only.
-pub(super) fn or_end<R>(fd: i32, result: Result<R, Errno>, end: impl FnOnce() -> R) -> Result<R, Errno> {
-    match result {
-        Err(Errno::AGAIN) if sys::poll(fd, libc::POLLRDHUP, Some(0))? & libc::POLLRDHUP != 0 => Ok(end()),
+pub(super) fn or_end<R>(
+    fd: i32,
+    mut receive: impl FnMut() -> Result<R, Errno>,
+    end: impl FnOnce() -> R,
+) -> Result<R, Errno> {
+    match receive() {
+        Err(Errno::AGAIN) if sys::poll(fd, libc::POLLRDHUP, Some(0))? & libc::POLLRDHUP != 0 => match receive() {
+            // From here on nothing comes; before this, something may have.
+            Err(Errno::AGAIN) => Ok(end()),
+            other => other,
+        },
         other => other,
     }
 }
@@ -158,7 +166,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.handle.write(Location::caller(), |fd| sys::send(fd, buf))
+        self.handle.write_when_room(Location::caller(), |fd| super::unless_full(sys::send(fd, buf)))
     }
 
     /// Sends a datagram to the socket at `path`. Parks while that one's queue is full: no event tells when it is not, so it is tried again
@@ -204,11 +212,7 @@ impl UnixDatagram {
 
     fn send_at(&self, buf: &[u8], addr: &SocketAddr, site: &'static Location<'static>) -> io::Result<usize> {
         let kernels = UnixAddr::from(addr);
-        let send = |fd| match sys::send_to(fd, buf, &kernels) {
-            // Our own buffer is full, of which there will be an event, or the receiver's queue is, which others may have filled.
-            Err(Errno::AGAIN) if sys::poll(fd, libc::POLLOUT, Some(0))? != 0 => Err(NO_ROOM_THERE),
-            outcome => outcome,
-        };
+        let send = |fd| super::unless_full(sys::send_to(fd, buf, &kernels));
         self.handle.write_when_room(site, send).map_err(|error| match error.raw_os_error() {
             // The system's own words about the receiver; what ends the wait says enough by itself.
             Some(_) => named("send to", addr, error),
@@ -230,7 +234,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.handle.read_other(Location::caller(), |fd| or_end(fd, sys::recv(fd, buf, 0), || 0))
+        self.handle.read_other(Location::caller(), |fd| or_end(fd, || sys::recv(fd, buf, 0), || 0))
     }
 
     /// As [`UnixDatagram::recv`]; says also where it comes from.
@@ -248,9 +252,9 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let receive = |fd| or_end(fd, sys::recv_from(fd, buf, 0), || (0, UnixAddr::UNNAMED));
+        let receive = |fd| or_end(fd, || sys::recv_from(fd, buf, 0), || (0, UnixAddr::UNNAMED));
         let (length, from) = self.handle.read_other(Location::caller(), receive)?;
-        Ok((length, from.to_std()?))
+        Ok((length, from.to_std().or_else(|_| UnixAddr::UNNAMED.to_std())?))
     }
 
     /// As [`UnixDatagram::recv`], but the datagram stays: the next call gives it again.
@@ -268,7 +272,7 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.handle.read_other(Location::caller(), |fd| or_end(fd, sys::recv(fd, buf, libc::MSG_PEEK), || 0))
+        self.handle.read_other(Location::caller(), |fd| or_end(fd, || sys::recv(fd, buf, libc::MSG_PEEK), || 0))
     }
 
     /// The address of this socket.

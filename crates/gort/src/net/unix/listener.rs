@@ -86,7 +86,7 @@ impl UnixListener {
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let say = |error: &io::Error| say_no_room(self.local_addr().map(|addr| Shown(&addr).to_string()), error);
         let (fd, peer) = self.handle.accept::<UnixAddr>(Location::caller(), say)?;
-        let peer = peer.to_std()?;
+        let peer = peer.to_std().or_else(|_| UnixAddr::UNNAMED.to_std())?;
         Ok((UnixStream { handle: Handle::new_or_refused(fd, false, true) }, peer))
     }
 

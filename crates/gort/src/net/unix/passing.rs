@@ -2,7 +2,6 @@
 
 use super::datagram::or_end;
 use super::{UnixDatagram, UnixStream};
-use crate::handle::Handle;
 use crate::sys::socket as sys;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -22,14 +21,14 @@ pub struct Parcel {
     pub lost_fds: bool,
 }
 
-fn send(handle: &Handle, bytes: &[u8], fds: &[BorrowedFd<'_>], site: &'static Location<'static>) -> io::Result<usize> {
+fn check(fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if fds.len() > sys::MOST_FDS {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{} descriptors, and no more than {} go with one message: send several", fds.len(), sys::MOST_FDS),
         ));
     }
-    handle.write(site, |fd| sys::send_with_fds(fd, bytes, fds))
+    Ok(())
 }
 
 impl From<sys::Parcel> for Parcel {
@@ -72,11 +71,12 @@ impl UnixStream {
                 "descriptors go through a stream along with bytes: give one at least",
             ));
         }
-        send(&self.handle, bytes, fds, Location::caller())
+        check(fds)?;
+        self.handle.write(Location::caller(), |fd| sys::send_with_fds(fd, bytes, fds))
     }
 
-    /// Reads bytes, and takes `most` descriptors that come along with them at most. Parks as a read does. Bytes that came with descriptors and others
-    /// are never read together.
+    /// Reads bytes, and takes `most` descriptors that come along with them at most. Parks as a read does. What was sent
+    /// before the bytes that came with descriptors may be read together with them; what was sent after them is not.
     ///
     /// # Errors
     /// As a read.
@@ -107,7 +107,8 @@ impl UnixDatagram {
     /// ```
     #[track_caller]
     pub fn send_with_fds(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        send(&self.handle, bytes, fds, Location::caller())
+        check(fds)?;
+        self.handle.write_when_room(Location::caller(), |fd| super::unless_full(sys::send_with_fds(fd, bytes, fds)))
     }
 
     /// Receives a datagram, and takes `most` descriptors that come along with it at most. Parks as [`UnixDatagram::recv`] does.
@@ -119,7 +120,7 @@ impl UnixDatagram {
     /// See [`send_with_fds`](UnixDatagram::send_with_fds).
     #[track_caller]
     pub fn recv_with_fds(&self, buf: &mut [u8], most: usize) -> io::Result<Parcel> {
-        let receive = |fd| or_end(fd, sys::recv_with_fds(fd, buf, most), sys::Parcel::default);
+        let receive = |fd| or_end(fd, || sys::recv_with_fds(fd, buf, most), sys::Parcel::default);
         self.handle.read_other(Location::caller(), receive).map(Into::into)
     }
 }
