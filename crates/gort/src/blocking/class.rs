@@ -299,14 +299,15 @@ impl BlockingClass {
     ///
     /// # Examples
     /// ```
-    /// use std::time::Duration;
-    ///
     /// static LEGACY: gort::BlockingClass = gort::BlockingClass::new("legacy", 2);
     ///
-    /// let (ctx, _) = gort::context::background().with_timeout(Duration::from_millis(5));
+    /// let (ctx, cancel) = gort::context::background().with_cancel();
     /// let (go_on, signal) = std::sync::mpsc::channel::<()>();
-    /// let slow = move || signal.recv();
-    /// assert!(LEGACY.run_detached(&ctx, slow).unwrap_err().is_deadline_exceeded());
+    /// let slow = move || {
+    ///     cancel.cancel();
+    ///     signal.recv()
+    /// };
+    /// assert!(LEGACY.run_detached(&ctx, slow).unwrap_err().is_cancelled());
     /// assert_eq!(LEGACY.metrics().running, 1); // it still is
     /// drop(go_on);
     /// ```
