@@ -1,7 +1,7 @@
 //! Reading and writing: what can be done without waiting is done in place, the rest in its turn.
 //!
 //! The first try moves what the page cache has, or can take. If that was a part only, the rest follows: a read of a regular file is short at its
-//! end and nowhere else (but for vectored ones), and programs count on that. Any other failure of the try is left to the plain call, which says what std's would say. A file system
+//! end and nowhere else, and programs count on that. Any other failure of the try is left to the plain call, which says what std's would say. A file system
 //! that does not know such tries (ext4 for writes) is asked once for each open file; one that goes past the page cache (`O_DIRECT`) never, since the try
 //! would wait for the disk all the same.
 //!
@@ -84,7 +84,7 @@ impl Description {
     #[track_caller]
     pub(super) fn read(&self, fd: BorrowedFd<'_>, at: At, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
         let len = buf.len();
-        match self.attempt(fd, at, Some(len), NO_READ_NOW, || sys::read_now(fd, at, buf))? {
+        match self.attempt(fd, at, len, NO_READ_NOW, || sys::read_now(fd, at, buf))? {
             Attempt::Over(count) => Ok(count),
             Attempt::Rest(rest) => rest.run(|done| sys::read(fd, at.after(done), &mut buf[done..])),
         }
@@ -92,7 +92,7 @@ impl Description {
 
     #[track_caller]
     pub(super) fn write(&self, fd: BorrowedFd<'_>, at: At, buf: &[u8]) -> io::Result<usize> {
-        match self.attempt(fd, at, Some(buf.len()), NO_WRITE_NOW, || sys::write_now(fd, at, buf))? {
+        match self.attempt(fd, at, buf.len(), NO_WRITE_NOW, || sys::write_now(fd, at, buf))? {
             Attempt::Over(count) => Ok(count),
             Attempt::Rest(rest) => rest.run(|done| sys::write(fd, at.after(done), &buf[done..])),
         }
@@ -100,28 +100,41 @@ impl Description {
 
     #[track_caller]
     pub(super) fn read_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        match self.attempt(fd, At::Cursor, None, NO_READ_NOW, || sys::read_vectored_now(fd, bufs))? {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        match self.attempt(fd, At::Cursor, len, NO_READ_NOW, || sys::read_vectored_now(fd, bufs))? {
             Attempt::Over(count) => Ok(count),
-            Attempt::Rest(rest) => rest.run(|_| sys::read_vectored(fd, bufs)),
+            Attempt::Rest(rest) => rest.run(|done| {
+                // The caller's slices stay as they are.
+                let mut bufs: Vec<_> = bufs.iter_mut().map(|buf| IoSliceMut::new(buf)).collect();
+                let mut bufs = &mut bufs[..];
+                IoSliceMut::advance_slices(&mut bufs, done);
+                sys::read_vectored(fd, bufs)
+            }),
         }
     }
 
     #[track_caller]
     pub(super) fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.attempt(fd, At::Cursor, None, NO_WRITE_NOW, || sys::write_vectored_now(fd, bufs))? {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        match self.attempt(fd, At::Cursor, len, NO_WRITE_NOW, || sys::write_vectored_now(fd, bufs))? {
             Attempt::Over(count) => Ok(count),
-            Attempt::Rest(rest) => rest.run(|_| sys::write_vectored(fd, bufs)),
+            Attempt::Rest(rest) => rest.run(|done| {
+                let mut bufs: Vec<_> = bufs.iter().map(|buf| IoSlice::new(buf)).collect();
+                let mut bufs = &mut bufs[..];
+                IoSlice::advance_slices(&mut bufs, done);
+                sys::write_vectored(fd, bufs)
+            }),
         }
     }
 
-    /// Moves with `now` what can be moved at once: `len` bytes at most, or, without one, whatever that is.
+    /// Moves with `now` what can be moved at once, of `len` bytes.
     #[inline]
     #[track_caller]
     fn attempt(
         &self,
         fd: BorrowedFd<'_>,
         at: At,
-        len: Option<usize>,
+        len: usize,
         not_now: u8,
         now: impl FnOnce() -> Result<usize, Errno>,
     ) -> io::Result<Attempt<'_>> {
@@ -131,11 +144,11 @@ impl Description {
         let is_disk = known & IS_DISK != 0;
         let mut done = 0;
         // The plain call looks closer at a transfer of nothing: at a directory, say.
-        if known & not_now == 0 && len != Some(0) {
+        if known & not_now == 0 && len != 0 {
             match now() {
                 // A read has found the end.
                 Ok(0) if not_now == NO_READ_NOW => return Ok(Attempt::Over(0)),
-                Ok(count) if !is_disk || len.is_none_or(|len| count >= len) => return Ok(Attempt::Over(count)),
+                Ok(count) if !is_disk || count >= len => return Ok(Attempt::Over(count)),
                 Ok(count) => done = count,
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => _ = self.known.fetch_or(not_now, Relaxed),
                 Err(_) => {}
