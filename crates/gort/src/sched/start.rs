@@ -13,7 +13,7 @@ use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
 use crate::sys::fence::Barrier;
-use crate::sys::{clock, fault, fork, identity, limits, signal, stackmem, thread};
+use crate::sys::{clock, fault, fork, identity, limits, priority, signal, stackmem, thread};
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::OnceLock;
@@ -336,6 +336,8 @@ fn m_main(m: &'static M) {
         identity.warm_malloc();
     }
     control::take_usual();
+    // Sysmon may have started this thread.
+    priority::be_prompt();
     hogs::begin();
     // Without it an overflow on this thread ends in a plain SIGSEGV.
     let _alt_stack = fault::thread_alt_stack();

@@ -33,6 +33,7 @@ use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::stack::scavenge::Scavenger;
 use crate::sys::poller::Timeout;
+use crate::sys::priority::Patience;
 use crate::sys::thread::{self, States};
 use crate::sys::{clock, futex};
 use crate::timer::NEVER;
@@ -42,11 +43,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 const SHORTEST_NS: u64 = 20_000;
 const LONGEST_NS: u64 = 10_000_000;
-/// The longest round while a P is idle and another has more than it runs, while an M stays in user code, or while something is queued in a process
-/// whose threads block now and then: what waits there should not wait long. Not whenever something is queued, as in any busy server: a round takes
-/// the processor from an M, and two thousand a second cost an echo server 3 to 6 % of its CPU time.
+/// The longest round while a goroutine is queued or an M stays in user code: what waits there should not wait long.
 const LONGEST_BUSY_NS: u64 = 500_000;
-/// A thread has blocked within this time: others may.
+/// A thread was away within this time: others may be.
 const WARY_NS: u64 = 1_000_000_000;
 /// Stacks that lose their memory in one round, 1 to 10 us each: beside others, and while nobody is there to be held up.
 const STACKS_BUSY: usize = 16;
@@ -179,11 +178,11 @@ fn watch(mut eyes: Eyes) {
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
     let mut idle_since_ns = None;
-    let (mut handoffs_seen, mut wary_until_ns, mut away_until_ns, mut is_second) = (0, 0, 0, false);
+    let (mut away_until_ns, mut is_second) = (0, false);
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
-    let (mut steady, mut second) = (Steady { lost_ns: 0 }, SecondLooks::default());
+    let (mut steady, mut second, mut patience) = (Steady { lost_ns: 0 }, SecondLooks::default(), Patience::new());
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -198,19 +197,13 @@ fn watch(mut eyes: Eyes) {
         let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut eyes);
         eyes.watch.look(steady.at(now_ns), steady.lost_ns);
         eyes.watch.hogs.look(now_ns);
-        // Relaxed: a statistic. Grows with each P that was taken, and with each that a marked section has given away.
-        let handoffs = SCHED.handoffs.load(Relaxed);
-        if handoffs != handoffs_seen {
-            handoffs_seen = handoffs;
-            wary_until_ns = now_ns + WARY_NS;
-        }
         if round.away {
             away_until_ns = now_ns + WARY_NS;
         }
-        let is_busy = round.uneven
-            || round.hogs
-            || round.backlog && now_ns < wary_until_ns
-            || round.inside && now_ns < away_until_ns;
+        // Two thousand rounds a second took the processor from the Ms of a busy server often enough to cost it 3 to 6 % of its CPU time. Who computes
+        // is not waited for.
+        patience.set(!round.hogs);
+        let is_busy = round.uneven || round.hogs || round.backlog || round.inside && now_ns < away_until_ns;
         if round.acted || was_woken {
             quiet = 0;
             delay_ns = SHORTEST_NS;

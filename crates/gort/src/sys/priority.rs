@@ -1,8 +1,8 @@
-//! How the kernel treats one thread beside others: its nice value, and how long its turns are.
+//! How the kernel treats one thread beside others: its nice value, how long its turns are, and whether it takes the processor from another when it wakes.
 
 use super::raw;
-use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI32};
 
 /// As the kernel has it (`sched_setattr(2)`), in its first version.
 #[repr(C)]
@@ -21,19 +21,21 @@ struct Attributes {
 
 const BYTES: u32 = size_of::<Attributes>() as u32;
 const OTHER: u32 = libc::SCHED_OTHER as u32;
+/// As the former, but who wakes waits for a processor that is free, or for the end of somebody's turn (`sched(7)`).
+const BATCH: u32 = libc::SCHED_BATCH as u32;
 const RESET_ON_FORK: u64 = 1;
 const NICEST: i32 = 19;
 
 /// The nice value of threads that nobody has made nice.
 static USUAL: AtomicI32 = AtomicI32::new(0);
 
-/// Those of the thread `tid`, or of the calling one, 0; `None` if it is not treated as most are, or there is none.
+/// Those of the thread `tid`, or of the calling one, 0; `None` if it is of a real-time kind or the like, or there is none.
 fn get(tid: u32) -> Option<Attributes> {
     let mut attributes = Attributes::default();
     let address = (&raw mut attributes) as usize;
     // SAFETY: the kernel writes at most `BYTES` bytes.
     unsafe { raw::syscall4(libc::SYS_sched_getattr, tid as usize, address, BYTES as usize, 0) }.ok()?;
-    (attributes.policy == OTHER).then_some(attributes)
+    matches!(attributes.policy, OTHER | BATCH).then_some(attributes)
 }
 
 fn set(tid: u32, mut attributes: Attributes) -> bool {
@@ -67,6 +69,50 @@ pub(crate) fn make_ordinary() -> bool {
         Some(attributes) if attributes.nice != usual => set(0, Attributes { nice: usual, ..attributes }),
         _ => true,
     }
+}
+
+/// Some thread of ours is or was patient, so those that it starts are, too.
+static IS_INHERITED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the thread that owns this waits for its turn when it wakes. Not in a process whose threads all do: there nothing is changed.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    is_ours: bool,
+    is_patient: bool,
+}
+
+impl Patience {
+    /// The calling thread's, which keeps it to itself.
+    pub(crate) fn new() -> Self {
+        Self { is_ours: get(0).is_some_and(|attributes| attributes.policy == OTHER), is_patient: false }
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, is_patient: bool) {
+        if self.is_ours && self.is_patient != is_patient {
+            self.change(is_patient);
+        }
+    }
+
+    #[cold]
+    fn change(&mut self, is_patient: bool) {
+        // Relaxed: it is read by threads that this one starts afterwards.
+        IS_INHERITED.store(true, Relaxed);
+        self.is_ours = set_policy(if is_patient { BATCH } else { OTHER });
+        self.is_patient = is_patient;
+    }
+}
+
+/// Undoes what the calling thread has inherited from a patient one.
+pub(crate) fn be_prompt() {
+    if IS_INHERITED.load(Relaxed) {
+        set_policy(OTHER);
+    }
+}
+
+/// False if it is refused, by a filter of system calls say.
+fn set_policy(policy: u32) -> bool {
+    get(0).is_some_and(|attributes| attributes.policy == policy || set(0, Attributes { policy, ..attributes }))
 }
 
 #[cfg(test)]
@@ -107,6 +153,27 @@ mod tests {
             assert!(after.runtime == 200_000 || after.runtime == before.runtime, "{after:?}");
             set_turn(0, 0);
             assert_eq!(get(0).unwrap().runtime, before.runtime);
+        });
+    }
+
+    #[test]
+    fn patience_is_inherited_until_somebody_has_none() {
+        alone(|| {
+            let usual = get(0).unwrap();
+            let mut patience = Patience::new();
+            patience.set(true);
+            assert_eq!(get(0).unwrap().policy, BATCH);
+            assert_eq!(get(0).unwrap().nice, usual.nice);
+            alone(|| {
+                assert_eq!(get(0).unwrap().policy, BATCH);
+                // Whose it is not leaves it as it is.
+                Patience::new().set(false);
+                assert_eq!(get(0).unwrap().policy, BATCH);
+                be_prompt();
+                assert_eq!(get(0).unwrap().policy, OTHER);
+            });
+            patience.set(false);
+            assert_eq!(get(0).unwrap().policy, usual.policy);
         });
     }
 
