@@ -33,6 +33,11 @@ pub(crate) fn needs_migration_if(is_bound: bool, reason: &str) -> bool {
     is_bound
 }
 
+/// What this C library says of an error number; each has words of its own.
+pub(crate) fn words_of(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}
+
 /// Upper time bounds are multiplied by `GORT_TEST_SCALE`.
 pub(crate) fn scaled(limit: Duration) -> Duration {
     let scale = std::env::var("GORT_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0);

@@ -1,6 +1,6 @@
 //! What several areas need.
 
-pub(crate) use crate::common::{rounds, scaled};
+pub(crate) use crate::common::{rounds, scaled, words_of};
 
 use gort::net::{TcpListener, TcpStream};
 use std::io::{ErrorKind, Read, Write};

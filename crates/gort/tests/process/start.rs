@@ -2,7 +2,7 @@
 
 use crate::child::{self, Ended};
 use crate::common::library::{Scratch, compile};
-use crate::support::set_limit;
+use crate::support::{set_limit, words_of};
 use std::path::PathBuf;
 
 /// A library to preload whose `getauxval` does not report FSGSBASE; `None` where no C compiler is.
@@ -80,7 +80,7 @@ fn without_descriptors_the_program_says_so_and_ends() {
     for limit in ["3", "4"] {
         let ended = this.run(limit);
         assert_refused(&ended, "gort: cannot create the network poller: ");
-        ended.says("Too many open files").says("ulimit -n");
+        ended.says(&words_of(libc::EMFILE)).says("ulimit -n");
     }
     this.run("64").exited(0).prints("it ran");
 }
@@ -118,5 +118,5 @@ fn without_threads_the_program_says_so_and_ends() {
     });
     let ended = this.run("");
     assert_refused(&ended, "gort: ");
-    ended.says("thread").says("Resource temporarily unavailable").says("ulimit -u");
+    ended.says("thread").says(&words_of(libc::EAGAIN)).says("ulimit -u");
 }
