@@ -2,10 +2,11 @@
 
 use crate::support::{needs_migration, rounds};
 use std::cell::RefCell;
+use std::ffi::c_void;
 use std::panic::catch_unwind;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex};
 
 /// LF-01, the part inside a process. join gives the payload, the others go on.
 #[gort::test(procs = [1, 2, 4])]
@@ -91,6 +92,52 @@ fn a_join_comes_after_the_thread_local_destructors() {
         handles.into_iter().for_each(|handle| handle.join().unwrap());
         assert_eq!(ENDED.load(SeqCst), 4, "round {round}");
     }
+}
+
+/// What runs at a goroutine's end, in this order: the destructors of its thread-locals, which may start others and wait for them, those of its pthread
+/// keys, which may park, and then the join returns.
+#[gort::test(procs = [1, 2, 4])]
+fn an_end_has_an_order() {
+    if needs_migration("thread-locals and keys are the thread's, and end with it") {
+        return;
+    }
+    type Seen = Arc<Mutex<Vec<&'static str>>>;
+    fn note(seen: &Seen, what: &'static str) {
+        seen.lock().unwrap().push(what);
+    }
+    struct Starts(Seen);
+    impl Drop for Starts {
+        fn drop(&mut self) {
+            let seen = self.0.clone();
+            gort::go(move || note(&seen, "one that a destructor has started")).join().unwrap();
+            note(&self.0, "a thread-local");
+        }
+    }
+    extern "C" fn drop_key(value: *mut c_void) {
+        gort::yield_now();
+        // SAFETY: the box that was set below.
+        note(&*unsafe { Box::from_raw(value.cast::<Seen>()) }, "a pthread key");
+    }
+    thread_local!(static STARTS: RefCell<Option<Starts>> = const { RefCell::new(None) });
+    let mut key = 0;
+    // SAFETY: a new key, whose values are boxes that its destructor drops.
+    assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, Some(drop_key)) }, 0);
+    for _ in 0..rounds(100) {
+        let seen = Seen::default();
+        let theirs = seen.clone();
+        let ends = gort::go(move || {
+            let value = Box::into_raw(Box::new(theirs.clone())).cast::<c_void>();
+            // SAFETY: the key from above, and what its destructor takes.
+            assert_eq!(unsafe { libc::pthread_setspecific(key, value) }, 0);
+            STARTS.set(Some(Starts(theirs.clone())));
+            note(&theirs, "the goroutine");
+        });
+        ends.join().unwrap();
+        let order = ["the goroutine", "one that a destructor has started", "a thread-local", "a pthread key"];
+        assert_eq!(*seen.lock().unwrap(), order);
+    }
+    // SAFETY: the key from above; no goroutine with a value lives.
+    assert_eq!(unsafe { libc::pthread_key_delete(key) }, 0);
 }
 
 /// LF-06. Recursion to half of the stack works, also locked to a thread; a panic from there unwinds and the locals are intact.
