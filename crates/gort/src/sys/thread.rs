@@ -89,13 +89,19 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Res
 pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     match std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body) {
         Ok(handle) => Ok(Thread(handle.into_pthread_t() as usize)),
-        Err(cause) => Err(io::Error::new(
-            cause.kind(),
-            format!(
-                "cannot start the thread {name:?}: {cause} (limits: ulimit -u, /proc/sys/kernel/threads-max, pids.max of the cgroup, \
-                 /proc/sys/vm/max_map_count)"
-            ),
-        )),
+        Err(cause) => {
+            let why = match cause.kind() {
+                // No limit is told so.
+                io::ErrorKind::PermissionDenied => {
+                    "a seccomp filter that refuses clone3 with EPERM keeps libc from making any thread; it should say ENOSYS: a newer \
+                     container runtime's does, or take one that permits the call (--security-opt seccomp=...)"
+                }
+                _ => {
+                    "limits: ulimit -u, /proc/sys/kernel/threads-max, pids.max of the cgroup, /proc/sys/vm/max_map_count"
+                }
+            };
+            Err(io::Error::new(cause.kind(), format!("cannot start the thread {name:?}: {cause} ({why})")))
+        }
     }
 }
 

@@ -4,11 +4,13 @@
 mod bad_days;
 mod bound;
 mod causes;
+mod certify;
 mod chan;
 mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod config;
+mod containers;
 mod credentials;
 mod crowd;
 mod deadlock;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
 /// Hogs on every P; others go on meanwhile. Then blocked threads, marked and unmarked, and others go on meanwhile. Everybody is counted.
-fn stuck_threads_lose_their_procs() {
+pub(crate) fn stuck_threads_lose_their_procs() {
     let procs = gort::runtime::max_procs();
     let ran = Arc::new(AtomicUsize::new(0));
     let others = |count: usize| {

@@ -1,6 +1,6 @@
 //! What several areas need, in parent and child.
 
-pub(crate) use crate::common::scaled;
+pub(crate) use crate::common::{scaled, words_of};
 
 use std::time::Duration;
 
@@ -104,16 +104,45 @@ pub(crate) fn write_byte(fd: i32) {
     assert_eq!(unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) }, 1);
 }
 
+/// A system call that a filter refuses with this errno.
+#[derive(Clone, Copy)]
+pub(crate) enum Refusal {
+    Always(libc::c_long, i32),
+    /// If the first argument has one of these bits.
+    WithFlags(libc::c_long, u32, i32),
+}
+
 /// From now on the kernel answers these system calls of every thread of this process with `errno`.
 pub(crate) fn refuse_system_calls(calls: &[libc::c_long], errno: i32) {
+    let refusals: Vec<_> = calls.iter().map(|&call| Refusal::Always(call, errno)).collect();
+    install(&refusals);
+}
+
+/// From now on every thread of this process, and its children, live with this filter.
+pub(crate) fn install(refusals: &[Refusal]) {
+    const FIRST_ARGUMENT: u32 = 16;
     let statement = |code: u32, yes: u8, no: u8, k: u32| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
+    let load = |at: u32| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
+    let end = |what: u32| statement(libc::BPF_RET | libc::BPF_K, 0, 0, what);
+    let unless = |code: u32, k: u32, skip: u8| statement(libc::BPF_JMP | code | libc::BPF_K, 0, skip, k);
     // The number of the call is the first word of what the filter sees.
-    let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0)];
-    for &call in calls {
-        program.push(statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32));
-        program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
+    let mut program = vec![load(0)];
+    for &refusal in refusals {
+        match refusal {
+            Refusal::Always(call, errno) => {
+                program.push(unless(libc::BPF_JEQ, call as u32, 1));
+                program.push(end(libc::SECCOMP_RET_ERRNO | errno as u32));
+            }
+            Refusal::WithFlags(call, flags, errno) => {
+                program.push(unless(libc::BPF_JEQ, call as u32, 4));
+                program.push(load(FIRST_ARGUMENT));
+                program.push(unless(libc::BPF_JSET, flags, 1));
+                program.push(end(libc::SECCOMP_RET_ERRNO | errno as u32));
+                program.push(end(libc::SECCOMP_RET_ALLOW));
+            }
+        }
     }
-    program.push(statement(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW));
+    program.push(end(libc::SECCOMP_RET_ALLOW));
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let every_thread = libc::SECCOMP_FILTER_FLAG_TSYNC as libc::c_uint;
     // SAFETY: the kernel reads a live program.
