@@ -77,6 +77,9 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// - **The time limit ends the process**, by abort: a goroutine cannot be ended from outside, and whatever it holds would make the tests behind it hang.
 ///   Tests that have not run yet do not run, and those that failed before are not listed by the harness.
 ///
+/// With `GORT_PERTURB=move` each wait of a goroutine ends on another thread of the kernel's: so a crate's tests show whether it cares on which it runs.
+/// The guide (docs/GUIDE.md) has an example.
+///
 /// What becomes of `fn name() -> T { body }`:
 ///
 /// ```text
