@@ -33,6 +33,7 @@
 //! - [`sync`]: std's locks, and what std lacks, that park goroutines.
 //! - [`fs`]: files with std's types and functions, of which a slow disk does not eat the threads.
 //! - [`net`]: TCP, UDP and Unix sockets with std's types and methods, plus deadlines. [`io`]: pipes, and readiness of any other descriptor.
+//! - [`process`]: child processes; [`signal`]: signals as a channel and as a context.
 //! - [`blocking`]: marks a call that may block its thread. Unmarked ones are noticed too, a little later. [`BlockingClass`] bounds how many
 //!   of a kind run at a time.
 //! - [`host`]: runs a closure as the thread beneath the goroutine, for code that expects few threads or its own stack.
@@ -57,8 +58,10 @@ pub mod io;
 pub mod net;
 mod netpoll;
 mod prim;
+pub mod process;
 pub mod runtime;
 mod sched;
+pub mod signal;
 mod spawn;
 mod stack;
 pub mod sync;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     // A context is inherited by spawns, ends joins, and starts goroutines itself.
     &["sched", "dump", "spawn", "alloc", "context"],
     &["handle", "wait"],
-    &["net", "io", "fs", "chan", "sync", "time", "runtime", "blocking", "host", "deep"],
+    &["net", "io", "fs", "chan", "sync", "time", "runtime", "blocking", "host", "deep", "process", "signal"],
     &["testing"],
 ];
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod asan;
 pub(crate) mod call;
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod cpu;
 pub(crate) mod fault;
@@ -14,6 +15,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod identity;
 pub(crate) mod limits;
+pub(crate) mod notice;
 pub(crate) mod peek;
 pub(crate) mod pipe;
 pub(crate) mod poller;

@@ -27,6 +27,7 @@ mod memory;
 mod modes;
 mod namespaces;
 mod noticed;
+mod notify;
 mod overflow;
 mod panics;
 mod pi_mutexes;

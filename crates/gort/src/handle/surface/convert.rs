@@ -49,6 +49,9 @@ impl Counterpart for std::net::TcpListener {}
 impl Counterpart for std::os::unix::net::UnixListener {}
 impl Counterpart for std::io::PipeReader {}
 impl Counterpart for std::io::PipeWriter {}
+impl Counterpart for std::process::ChildStdin {}
+impl Counterpart for std::process::ChildStdout {}
+impl Counterpart for std::process::ChildStderr {}
 
 const SIDES: [Side; 2] = [Side::Read, Side::Write];
 

@@ -125,7 +125,7 @@ fn a_future_deadline_ends_waits_and_the_connection_stays_usable<E: End>() {
     round_trip(&near, &far);
 }
 
-/// NT-12. Deadline in 50 ms: reads succeed while data lasts, then give `TimedOut`; with a past one they always do.
+/// NT-12, and FS-04 for pipes. Deadline in 50 ms: reads succeed while data lasts, then give `TimedOut`; with a past one they always do.
 fn reads_succeed_while_data_lasts_and_then_time_out<E: End>() {
     let (near, far) = E::pair();
     let deadline = Instant::now() + scaled(ms(50));
@@ -161,7 +161,7 @@ fn reads_succeed_while_data_lasts_and_then_time_out<E: End>() {
     });
 }
 
-/// NT-12. Deadline in 50 ms: writes succeed while they are taken, then give `TimedOut`; with a past one they always do.
+/// NT-12, and FS-04 for pipes. Deadline in 50 ms: writes succeed while they are taken, then give `TimedOut`; with a past one they always do.
 fn writes_succeed_while_they_are_taken_and_then_time_out<E: End>() {
     let (near, far) = E::narrow_pair();
     gort::scope(|s| {
