@@ -31,14 +31,14 @@ pub struct PipeWriter {
 /// # Examples
 /// ```
 /// use std::io::{Read, Write};
-/// use std::process::Command;
+/// use gort::process::Command;
 ///
 /// let (mut reader, writer) = gort::io::pipe()?;
 /// let mut child = Command::new("echo").arg("hello").stdout(writer).spawn()?;
 /// let mut text = String::new();
 /// reader.read_to_string(&mut text)?;
 /// assert_eq!(text, "hello\n");
-/// gort::blocking(|| child.wait())?;
+/// child.wait()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {

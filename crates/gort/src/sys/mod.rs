@@ -24,5 +24,6 @@ pub(crate) mod raw;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stackmem;
+pub(crate) mod standard;
 pub(crate) mod thread;
 pub(crate) mod tools;

@@ -150,9 +150,19 @@ impl Case {
         self.start().end()
     }
 
+    /// Starts the child with these streams.
+    pub(crate) fn start_with(mut self, stdin: Stdio, stdout: Stdio) -> Running {
+        self.command.stdin(stdin).stdout(stdout);
+        self.spawn()
+    }
+
     /// Starts the child with a pipe to its standard input.
     pub(crate) fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped());
+        self.spawn()
+    }
+
+    fn spawn(mut self) -> Running {
         let mut child = self.command.spawn().expect("this binary runs once more");
         let (out, err) = (Text::of(child.stdout.take()), Text::of(child.stderr.take()));
         Running { stdin: child.stdin.take(), child, out, err, until: Instant::now() + self.limit, title: self.title }

@@ -38,6 +38,7 @@ mod shutdown;
 mod signals;
 mod spare;
 mod spoilt;
+mod standard;
 mod start;
 mod streams;
 mod support;
