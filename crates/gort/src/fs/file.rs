@@ -59,6 +59,13 @@ impl Drop for Fd {
 }
 
 impl File {
+    /// Our turn at the cursor, if it has turns.
+    #[track_caller]
+    pub(crate) fn cursor(&self) -> io::Result<Option<crate::sync::SemaphorePermit<'_>>> {
+        turn::begin()?;
+        self.description.cursor(self.as_fd())
+    }
+
     /// Opens a file for reading.
     ///
     /// # Errors

@@ -14,6 +14,11 @@ use std::io;
 /// The kernel moves no more at once (`MAX_RW_COUNT`), so that a longer buffer would always look as if it had been filled in part.
 pub(crate) const MOST_AT_ONCE: usize = 0x7fff_f000;
 
+/// A type of the surface that is one.
+pub(crate) trait HasHandle {
+    fn handle(&self) -> &Handle;
+}
+
 /// What `read_exact` says when the end comes first, as std.
 #[cold]
 pub(crate) fn ended_early() -> io::Error {

@@ -7,6 +7,7 @@ pub(crate) mod asan;
 pub(crate) mod call;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod fault;
 pub(crate) mod fence;

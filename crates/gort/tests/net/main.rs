@@ -7,6 +7,7 @@ mod children;
 mod close;
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
 mod data;
 mod deadline;
 mod dial;

@@ -11,6 +11,7 @@ mod child;
 mod common;
 mod config;
 mod containers;
+mod copies;
 mod credentials;
 mod crowd;
 mod deadlock;

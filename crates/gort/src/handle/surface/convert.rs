@@ -120,6 +120,12 @@ macro_rules! converts {
             }
         }
 
+        impl $crate::handle::HasHandle for $type {
+            fn handle(&self) -> &$crate::handle::Handle {
+                &self.handle
+            }
+        }
+
         impl From<$std> for $type {
             #[doc = concat!("As [`", stringify!($type), "::from_std`], but an error is reported by the first operation.")]
             fn from(std: $std) -> Self {
