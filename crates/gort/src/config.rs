@@ -14,6 +14,7 @@
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
 //! | `GORT_MODE` | `auto`, `migrating` or `bound` | `auto` |
+//! | `GORT_FS` | `auto`, `uring`, `threads` | `auto` |
 //! | `GORT_MEMBARRIER` | `on`, `off` | `on` |
 //! | `GORT_HOG_NICE` | 0..=19 | 10 |
 //! | `GORT_RETAKE` | `on`, `off` | `on` |
@@ -60,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) perturb: Perturb,
     pub(crate) seed: Option<u64>,
     pub(crate) mode: Mode,
+    pub(crate) fs: Option<Fs>,
     /// Whether `membarrier` may be used where the kernel has it.
     pub(crate) membarrier: bool,
     /// Whether sysmon takes Ps from stuck threads.
@@ -115,6 +117,19 @@ pub(crate) enum Mode {
     Migrating,
     /// Bound to the thread that first runs them.
     Bound,
+}
+
+/// What waits for disks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub(crate) enum Fs {
+    /// io_uring where it can be had.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// Threads.
+    Threads,
 }
 
 /// Which rare interleavings are made frequent.
@@ -175,6 +190,7 @@ impl Default for Config {
             perturb: Perturb::default(),
             seed: None,
             mode: Mode::Auto,
+            fs: None,
             membarrier: true,
             retake: true,
             hog_nice: None,
@@ -192,7 +208,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 17] = [
+static KNOWN: [Variable; 18] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -252,6 +268,11 @@ static KNOWN: [Variable; 17] = [
         name: "GORT_MODE",
         expected: "auto, migrating or bound",
         apply: |config, text| { config.mode = word(text, &[("auto", Mode::Auto), ("migrating", Mode::Migrating), ("bound", Mode::Bound)])?; Ok(()) },
+    },
+    Variable {
+        name: "GORT_FS",
+        expected: "auto, uring or threads",
+        apply: |config, text| { config.fs = Some(word(text, &[("auto", Fs::Auto), ("uring", Fs::Uring), ("threads", Fs::Threads)])?); Ok(()) },
     },
     Variable {
         name: "GORT_MEMBARRIER",

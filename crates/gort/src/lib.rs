@@ -69,6 +69,7 @@ mod sys;
 mod testing;
 pub mod time;
 mod timer;
+mod uring;
 mod wait;
 
 pub use blocking::{BlockingClass, BlockingClassMetrics, blocking, blocking_class, blocking_ctx, blocking_send};

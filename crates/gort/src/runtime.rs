@@ -18,6 +18,7 @@
 //! | `GORT_SEED` | replays the random decisions of a perturbed run | random, printed |
 //! | `GORT_HOG_NICE` | by how much goroutines are made nice that compute without a processor, beyond as many as there are processors: 0 (not at all) to 19. What such a goroutine starts before it calls gort, a thread or a process, inherits that | 10 |
 //! | `GORT_RETAKE` | `off`: no processor is taken from a thread that is stuck (to see what that is good for) | `on` |
+//! | `GORT_FS` | what waits for disks, see [`Files`]: `uring`, or the program ends; `threads`; `auto`: io_uring where it can be had | `auto` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
 //! | `GORT_MODE` | `migrating` or `bound`, see [`Mode`]; `auto`: migrating where it can be had | `auto` |
 //! | `GORT_TEST_TIMEOUT` | time limit of every run of a `#[gort::test]` (`30`, `30s`, `500ms`, `5m`), over what the test says | what the test says, or 30 s |
@@ -25,6 +26,7 @@
 //!
 //! A wrong value is refused by name, with what is expected, and status 2. An unknown `GORT_*` variable is reported on stderr and ignored.
 
+mod files;
 mod stack_use;
 mod watchdog;
 
@@ -45,6 +47,7 @@ pub use crate::sched::retakes::RetakeSite;
 pub use crate::sched::stop::ShuttingDown;
 pub use crate::sched::watch::deadlocks::{Deadlock, Sleeper};
 pub use builder::Builder;
+pub use files::{FileBackend, Files};
 pub use stack_use::{StackUse, stack_use};
 pub use watchdog::{Watchdog, deadlocks, retake_sites};
 
@@ -185,10 +188,17 @@ pub struct Metrics {
     pub hogs: u64,
     /// Goroutines ever started.
     pub created: u64,
-    /// Threads that run goroutines, idle ones included.
+    /// Threads that run goroutines, idle ones included, and those for files (`file_threads`).
     pub threads: u64,
-    /// The most there were.
+    /// The most that ran goroutines.
     pub threads_peak: u64,
+    /// What waits for disks.
+    pub file_backend: FileBackend,
+    /// Why that is not io_uring, if it is not and has been looked for.
+    pub file_backend_because: Option<&'static str>,
+    /// With io_uring: the thread that hands operations to the kernel, and those that the kernel has made for it at the moment. They are counted in
+    /// `/proc`, which makes this call slower by some 10 µs for each thread of the process.
+    pub file_threads: u64,
     /// Processors.
     pub procs: u64,
     /// Processors without a thread.
@@ -246,9 +256,13 @@ pub fn metrics() -> Metrics {
     ensure_decided();
     crate::sys::fork::refuse_child();
     let identity = sched::fixed().identity.as_ref();
+    let file_threads = crate::uring::threads() as u64;
     let mut metrics = Metrics {
         goroutines: snapshot::goroutines(),
-        threads: snapshot::ms().count() as u64,
+        threads: snapshot::ms().count() as u64 + file_threads,
+        file_threads,
+        file_backend: files::backend(),
+        file_backend_because: files::because(),
         threads_peak: SCHED.threads_peak.load(Relaxed) as u64,
         procs: SCHED.procs.load(Relaxed) as u64,
         procs_idle: u64::from(SCHED.spinning.idle()),

@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["prim", "config"],
     &["stack"],
     // A timer's target is a goroutine or a descriptor, and both records hold the word that the timer looks at.
-    &["g", "timer", "netpoll"],
+    &["g", "timer", "netpoll", "uring"],
     // The scheduler ends goroutines (`spawn::join`, `spawn::scope`) and keeps the allocator's magazines; a dump reads its state.
     // A context is inherited by spawns, ends joins, and starts goroutines itself.
     &["sched", "dump", "spawn", "alloc", "context"],

@@ -43,6 +43,7 @@ fn every_variable_arrives() {
         ("GORT_HOG_NICE", "0"),
         ("GORT_THREAD_KEEP_ALIVE", "500ms"),
         ("GORT_TEST_TIMEOUT", "90s"),
+        ("GORT_FS", "threads"),
     ])
     .unwrap();
     assert_eq!(unknown, []);
@@ -56,6 +57,7 @@ fn every_variable_arrives() {
         watchdog: Some(WatchdogPolicy::Abort),
         watchdog_after: Some(Duration::from_millis(300)),
         sigquit: false,
+        fs: Some(Fs::Threads),
         perturb: Perturb { yields: true, moves: true, ..Perturb::default() },
         seed: Some(0xdead_beef),
         mode: Mode::Bound,

@@ -109,7 +109,7 @@ impl File {
     /// As [`std::fs::File::sync_all`]: also for writes that looked as if they had succeeded.
     #[track_caller]
     pub fn sync_all(&self) -> io::Result<()> {
-        turn::disk(|| self.std().sync_all())
+        self.description.sync(self.as_fd(), false)
     }
 
     /// Waits until the contents are on the disk, and what of the metadata is needed to read them.
@@ -118,7 +118,7 @@ impl File {
     /// As [`std::fs::File::sync_data`].
     #[track_caller]
     pub fn sync_data(&self) -> io::Result<()> {
-        turn::disk(|| self.std().sync_data())
+        self.description.sync(self.as_fd(), true)
     }
 
     /// Cuts or extends it; what is new is zero.

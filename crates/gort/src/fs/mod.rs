@@ -44,6 +44,7 @@ mod dir;
 mod file;
 mod open;
 mod paths;
+mod ring;
 mod transfer;
 mod turn;
 

@@ -23,6 +23,8 @@ pub(crate) enum WaitReason {
     WriteLock,
     /// `close` of a descriptor that others use.
     Close,
+    /// The kernel to carry out an operation on a file.
+    Disk,
     /// `JoinHandle::join`.
     Join,
     /// The end of a `scope`.
@@ -66,7 +68,7 @@ pub(crate) enum WaitReason {
 }
 
 impl WaitReason {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::None,
         Self::Park,
         Self::Sleep,
@@ -75,6 +77,7 @@ impl WaitReason {
         Self::ReadLock,
         Self::WriteLock,
         Self::Close,
+        Self::Disk,
         Self::Join,
         Self::Scope,
         Self::Resize,
@@ -124,6 +127,7 @@ impl WaitReason {
             Self::ReadLock => "IO wait, another reader",
             Self::WriteLock => "IO wait, another writer",
             Self::Close => "IO wait, close",
+            Self::Disk => "IO wait, disk",
             Self::Join => "join",
             Self::Scope => "scope wait",
             Self::Resize => "procs resize",

@@ -149,9 +149,9 @@ fn look_around(now_ns: u64) -> Picture {
     registry::for_each(|g| match g.status() {
         Status::Free | Status::Dormant | Status::Done => {}
         Status::Waiting => {
-            use WaitReason::{Blocking, Close, Read, ReadLock, Resize, Sleep, Write, WriteLock};
+            use WaitReason::{Blocking, Close, Disk, Read, ReadLock, Resize, Sleep, Write, WriteLock};
             let by_itself =
-                matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Sleep | Resize | Blocking);
+                matches!(g.wait().0, Read | Write | ReadLock | WriteLock | Close | Disk | Sleep | Resize | Blocking);
             if g.is_thread() {
                 asleep.threads += 1;
                 // An odd number: woken, and on its way.
@@ -197,7 +197,7 @@ fn look_around(now_ns: u64) -> Picture {
 fn has_foreign_threads(waiting: usize) -> Option<bool> {
     let all = std::fs::read_dir("/proc/self/task").ok()?.count();
     // One more is sysmon, which asks.
-    Some(all != snapshot::ms().count() + 1 + waiting)
+    Some(all != snapshot::ms().count() + 1 + crate::uring::threads() + waiting)
 }
 
 fn say(asleep: &Asleep, is_certain: bool) {

@@ -80,9 +80,9 @@ impl Central {
         self.publish_len();
     }
 
-    /// Adds a goroutine that is late, before all that are not.
-    pub(super) fn push_late(&mut self, g: &'static G) {
-        self.late.push(g);
+    /// Adds goroutines that are late, before all that are not.
+    pub(super) fn push_late(&mut self, list: &mut GList) {
+        self.late.append(list);
         self.publish_len();
     }
 
@@ -359,9 +359,9 @@ pub(crate) fn push(g: &'static G) {
     SCHED.central.lock().push(g);
 }
 
-/// Adds one that is late to the global queue. The caller wakes somebody.
-pub(super) fn push_late(g: &'static G) {
-    SCHED.central.lock().push_late(g);
+/// Adds those that are late to the global queue. The caller wakes somebody.
+pub(super) fn push_late(list: &mut GList) {
+    SCHED.central.lock().push_late(list);
 }
 
 /// Adds an array to the global queue.

@@ -52,6 +52,7 @@ pub(crate) mod bound;
 pub(crate) mod counters;
 mod crowd;
 mod deadlock;
+pub(crate) mod disk;
 pub(crate) mod enter;
 mod find;
 pub(crate) mod forked;

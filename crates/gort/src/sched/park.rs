@@ -146,17 +146,17 @@ pub(crate) fn ready_list(list: &mut GList) {
 
 /// `ready` for those whose time or event has come while no P saw to it: before all others.
 pub(super) fn ready_late(list: &mut GList) {
-    let mut has_any = false;
+    let mut late = GList::new();
     while let Some(g) = list.pop() {
         if g.has(THREAD | BOUND) {
             ready_in_place(g);
         } else {
             g.set_status(Status::Runnable);
-            global::push_late(g);
-            has_any = true;
+            late.push(g);
         }
     }
-    if has_any {
+    if !late.is_empty() {
+        global::push_late(&mut late);
         idle::wake_for_work();
     }
 }

@@ -7,8 +7,8 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, crowd, forked, hogs, perturb, run, spare, sysmon, threadless, watch};
-use crate::config::{Config, Mode, PanicPolicy, WatchdogPolicy};
+use super::{Fixed, M, MAX_MS, SCHED, crowd, disk, forked, hogs, perturb, run, spare, sysmon, threadless, watch};
+use crate::config::{Config, Fs, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
@@ -31,6 +31,7 @@ pub(crate) struct Wishes {
     pub(crate) mode: Option<Mode>,
     pub(crate) watchdog: Option<WatchdogPolicy>,
     pub(crate) watchdog_after: Option<Duration>,
+    pub(crate) fs: Option<Fs>,
     /// Goroutines that move between threads, or none.
     pub(crate) require_migrating: bool,
 }
@@ -117,6 +118,7 @@ fn set_up(wishes: Wishes) {
         config.watchdog.or(wishes.watchdog).unwrap_or_default(),
         config.watchdog_after.or(wishes.watchdog_after).unwrap_or(watch::AFTER),
     );
+    disk::choose(config.fs.or(wishes.fs).unwrap_or_default()).unwrap_or_else(|why| refuse(&why));
     SCHED.hogged.store(false, Relaxed);
     SCHED.ms_wanted.store(0, Relaxed);
     resize::begin_with(config.max_procs.or(wishes.max_procs));
@@ -278,7 +280,7 @@ fn new_m() -> io::Result<()> {
     let _one = MAKING.lock();
     // Relaxed, both: grows only here; a setting.
     let max_threads = SCHED.max_threads.load(Relaxed);
-    if SCHED.ms_live.load(Relaxed) >= max_threads {
+    if SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads() >= max_threads {
         return Err(io::Error::other(format!(
             "the limit of {max_threads} threads is reached (GORT_MAX_THREADS, or runtime::Builder::max_threads)"
         )));

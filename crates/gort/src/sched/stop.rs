@@ -64,7 +64,7 @@
 //! - *While nothing runs*: returns what was left before.
 
 use super::left::{Left, is_other};
-use super::{SCHED, leave, locked, resize, snapshot, sysmon};
+use super::{SCHED, disk, leave, locked, resize, snapshot, sysmon};
 use crate::context::root;
 use crate::g::record::BOUND;
 use crate::g::{G, GList, WaitReason, registry};
@@ -356,7 +356,7 @@ pub(super) fn step(now_ns: u64) -> Step {
                 if leave::is_over(state.leaving_since_ns) {
                     // Without the lock: destructors of thread-locals may want it. Nobody else leaves this phase.
                     drop(state);
-                    let late = leave::join(clock::now_ns() + LAST_NS);
+                    let late = leave::join(clock::now_ns() + LAST_NS) + disk::end(clock::now_ns() + LAST_NS);
                     state = STATE.lock();
                     state.finish(late, &mut ready);
                     Step::End

@@ -28,7 +28,7 @@ use super::p::P;
 use super::retakes::{self, Cause};
 use super::stop::{self, Step};
 use super::watch::Watch;
-use super::{SCHED, bound, deadlock, find, fixed, global, idle, quota, start};
+use super::{SCHED, bound, deadlock, disk, find, fixed, global, idle, quota, start};
 use crate::g::{GList, Status};
 use crate::netpoll::Batch;
 use crate::stack::scavenge::Scavenger;
@@ -192,6 +192,9 @@ fn watch(mut eyes: Eyes) {
         // One thread more would be one more to end.
         if SCHED.ms_wanted.swap(0, Relaxed) != 0 && !stop::phase().lets_ms_go() {
             start::add_m();
+        }
+        if !stop::phase().lets_ms_go() {
+            disk::start_if_wanted();
         }
         let now_ns = clock::now_ns();
         let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut eyes);

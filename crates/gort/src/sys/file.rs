@@ -1,6 +1,6 @@
 //! Reading and writing of files, and what has to be known of a file to choose how.
 
-use super::raw::{Errno, retry, syscall2, syscall3, syscall4, syscall6};
+use super::raw::{Errno, retry, syscall1, syscall2, syscall3, syscall4, syscall6};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -25,7 +25,7 @@ impl At {
 }
 
 /// As many pieces the kernel takes at once; more would be an error.
-const MAX_PIECES: usize = 1024;
+pub(crate) const MAX_PIECES: usize = 1024;
 
 /// What a try at the cursor has instead of an offset.
 const AT_CURSOR: u64 = u64::MAX;
@@ -118,6 +118,23 @@ unsafe fn now(
     retry(|| unsafe {
         syscall6(number, fd.as_raw_fd() as usize, pieces as usize, count, offset as usize, 0, libc::RWF_NOWAIT as usize)
     })
+}
+
+/// Waits until what was written is on the disk: the contents, and all of the metadata or what is needed to read them.
+pub(crate) fn sync(fd: BorrowedFd<'_>, contents_only: bool) -> Result<(), Errno> {
+    let number = if contents_only { libc::SYS_fdatasync } else { libc::SYS_fsync };
+    // SAFETY: a number.
+    retry(|| unsafe { syscall1(number, fd.as_raw_fd() as usize) }).map(drop)
+}
+
+/// Whether the file system counts blocks: those that the kernel makes up (`/proc`, `/sys`) do not.
+pub(crate) fn has_blocks(fd: BorrowedFd<'_>) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the kernel fills a `statfs` if it succeeds, and all zero is one.
+    unsafe {
+        syscall2(libc::SYS_fstatfs, fd.as_raw_fd() as usize, stat.as_mut_ptr() as usize).is_ok()
+            && stat.assume_init().f_blocks > 0
+    }
 }
 
 /// What an open file is.

@@ -29,6 +29,8 @@ impl Errno {
     pub(crate) const PERM: Errno = Errno(libc::EPERM);
     pub(crate) const ACCES: Errno = Errno(libc::EACCES);
     pub(crate) const NOMEM: Errno = Errno(libc::ENOMEM);
+    pub(crate) const BUSY: Errno = Errno(libc::EBUSY);
+    pub(crate) const CANCELED: Errno = Errno(libc::ECANCELED);
     pub(crate) const NOSYS: Errno = Errno(libc::ENOSYS);
     pub(crate) const BADF: Errno = Errno(libc::EBADF);
     pub(crate) const MFILE: Errno = Errno(libc::EMFILE);

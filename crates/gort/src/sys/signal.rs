@@ -53,6 +53,16 @@ pub(crate) fn on_quit(word: &'static AtomicU32) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The calling thread takes no signals but those of its own faults: handlers run on others. libc keeps its own to itself.
+pub(crate) fn block_all() {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: the first call fills the set, and the second one reads it.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), null_mut());
+    }
+}
+
 /// Whether a SIGQUIT came since the last call.
 pub(crate) fn take_quit_request() -> bool {
     // Acquire: pairs with the Release in `handler`; there is nothing to see but the request itself. The plain look first keeps the

@@ -112,6 +112,15 @@ pub(crate) fn gettid() -> u32 {
     unsafe { raw::syscall0(libc::SYS_gettid) }.unwrap_or(0) as u32
 }
 
+/// How many threads of this process have this name: looks at `/proc`, and finds none without it.
+pub(crate) fn count_named(name: &str) -> usize {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let has_name = |path: std::path::PathBuf| {
+        std::fs::read(path.join("comm")).is_ok_and(|comm| comm.trim_ascii_end() == name.as_bytes())
+    };
+    threads.flatten().filter(|thread| has_name(thread.path())).count()
+}
+
 /// First and last address of the calling thread's own stack, thread-locals included.
 pub(crate) fn own_stack() -> Option<(usize, usize)> {
     let mut attributes = std::mem::MaybeUninit::uninit();

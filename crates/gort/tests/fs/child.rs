@@ -13,9 +13,19 @@ pub(crate) fn is_child() -> bool {
 
 /// Runs the test `name` (its path in this binary) in a child with these variables; fails if it fails.
 pub(crate) fn run(name: &str, variables: &[(&str, &str)]) {
+    start(&[name, "--exact"], "1 passed", variables);
+}
+
+/// Runs every test with one of these in its path in a child, as itself.
+pub(crate) fn run_all(filters: &[&str], variables: &[(&str, &str)]) {
+    start(&[filters, &["--skip", "_too"]].concat(), " passed", variables);
+}
+
+fn start(args: &[&str], says: &str, variables: &[(&str, &str)]) {
     let output = gort::blocking(|| {
         Command::new(std::env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture", "--test-threads=1"])
+            .args(args)
+            .args(["--nocapture", "--test-threads=1"])
             .env(MARK, "1")
             .envs(variables.iter().copied())
             .output()
@@ -23,7 +33,7 @@ pub(crate) fn run(name: &str, variables: &[(&str, &str)]) {
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
+    assert!(output.status.success() && out.contains(says), "{}\n{out}\n{err}", output.status);
 }
 
 /// Sets a limit of this process.

@@ -9,3 +9,4 @@ mod crowd;
 mod oracle;
 mod std_surface;
 mod support;
+mod uring;

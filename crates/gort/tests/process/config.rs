@@ -22,6 +22,7 @@ fn a_wrong_value_of_any_variable_is_refused_by_name() {
         ("GORT_PERTURB", "yield, steal, move and wake", &["all", "yield;move", "yield,", ""]),
         ("GORT_SEED", "64 bits", &["x", "0xg", "18446744073709551616", "-1"]),
         ("GORT_MODE", "auto, migrating or bound", &["fast", "Bound"]),
+        ("GORT_FS", "auto, uring or threads", &["io_uring", "Threads", ""]),
         ("GORT_MEMBARRIER", "on or off", &["maybe", "0"]),
         ("GORT_RETAKE", "on or off", &["never", "true"]),
         ("GORT_HOG_NICE", "0..=19", &["20", "-1", "off"]),

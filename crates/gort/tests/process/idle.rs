@@ -31,7 +31,8 @@ fn settle() {
     }
 }
 
-/// 0 wake-ups once settled: no goroutines; parked ones; one that waits for a connection, after traffic; one that sleeps for long.
+/// 0 wake-ups once settled: no goroutines; parked ones; one that waits for a connection, after traffic; one that sleeps for long;
+/// the thread for files.
 #[test]
 fn a_settled_process_makes_no_wake_ups() {
     let this = child::of(|case| {
@@ -41,6 +42,7 @@ fn a_settled_process_makes_no_wake_ups() {
             "parked" => (0..100).for_each(|_| drop(gort::go(gort::park))),
             "sleep" => drop(gort::go(|| gort::sleep(Duration::from_secs(1000)))),
             "timed park" => drop(gort::go(|| gort::park_timeout(Duration::from_secs(1000)))),
+            "file" => drop(crate::files::uses_files()),
             "accept" => {
                 let listener = gort::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 let addr = listener.local_addr().unwrap();
@@ -94,7 +96,7 @@ fn a_settled_process_makes_no_wake_ups() {
     });
     // Most of the time is spent asleep: all at once.
     std::thread::scope(|s| {
-        for case in ["nothing", "parked", "sleep", "timed park", "accept", "peak"] {
+        for case in ["nothing", "parked", "sleep", "timed park", "accept", "file", "peak"] {
             s.spawn(move || {
                 this.run(case).exited(0).never_says("gort: ");
             });

@@ -16,6 +16,7 @@ mod credentials;
 mod crowd;
 mod deadlock;
 mod ends;
+mod files;
 mod fork;
 mod hogs;
 mod host;
