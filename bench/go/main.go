@@ -100,6 +100,10 @@ func run(c call) error {
 		metrics, err = hogRelay(c)
 	case "blocking_syscall":
 		metrics, err = blockingSyscall(c)
+	case "file_read":
+		metrics, err = fileRead(c)
+	case "file_read_cold":
+		metrics, err = fileReadCold(c)
 	case "echo_server":
 		return echoServer()
 	default:

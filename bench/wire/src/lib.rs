@@ -15,6 +15,7 @@
 pub mod call;
 pub mod check;
 pub mod control;
+pub mod files;
 pub mod lateness;
 pub mod memory;
 pub mod outcome;

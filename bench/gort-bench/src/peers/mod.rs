@@ -32,6 +32,7 @@ pub const NAMES: &[&str] = &[
     "parking_lot",
     "threads",
     "tokio",
+    "uring",
 ];
 
 /// A peer that can be started.
@@ -85,6 +86,7 @@ fn find(name: &str) -> Result<Peer> {
         GORT | GORT_BOUND => cargo::build_ours("gort-bench-peer-gort"),
         "epoll" => ourselves("edge-triggered epoll, written by hand"),
         "threads" => ourselves("std::thread"),
+        "uring" => ourselves("io_uring, written by hand"),
         "go" => go::build(),
         "crossbeam" => cargo::build("gort-bench-peer-channels", &["crossbeam-channel"]),
         "flume" => cargo::build("gort-bench-peer-channels", &["flume"]),

@@ -4,6 +4,7 @@ mod epoll_server;
 mod load;
 mod thread_server;
 mod threads;
+mod uring;
 
 use std::net::TcpListener;
 
@@ -26,6 +27,9 @@ pub fn run(args: Vec<String>) -> Result<()> {
         ("threads", "timers") => threads::timers(&call)?,
         ("threads", "hog_relay") => threads::hog_relay(&call)?,
         ("threads", "blocking_syscall") => threads::blocking_syscall(&call)?,
+        ("threads", "file_read") => threads::file_read(&call)?,
+        ("threads", "file_read_cold") => threads::file_read_cold(&call)?,
+        ("uring", "file_read_cold") => uring::file_read_cold(&call)?,
         ("threads", "echo_server") => return thread_server::serve(&listener()?),
         ("epoll", "echo_server") => return epoll_server::serve(&listener()?, number(&call, "procs")?),
         (_, "echo") => load::run(&call)?,

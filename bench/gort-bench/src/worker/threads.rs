@@ -1,8 +1,10 @@
 //! The workloads on OS threads, with std alone.
 
+mod files;
 mod stuck;
 mod waiting;
 
+pub use files::{file_read, file_read_cold, told};
 pub use stuck::{blocking_syscall, hog_relay};
 pub use waiting::{mutex, pingpong, timers};
 

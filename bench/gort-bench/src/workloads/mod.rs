@@ -7,6 +7,7 @@
 mod channels;
 mod compute;
 mod echo;
+mod files;
 mod modes;
 mod parked;
 mod stuck;
@@ -184,6 +185,7 @@ pub fn all() -> impl Iterator<Item = &'static Workload> {
         channels::WORKLOADS,
         timers::WORKLOADS,
         stuck::WORKLOADS,
+        files::WORKLOADS,
         parked::WORKLOADS,
         modes::WORKLOADS,
         echo::WORKLOADS,

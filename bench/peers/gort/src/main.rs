@@ -3,6 +3,7 @@
 mod channels;
 mod compute;
 mod echo;
+mod files;
 mod parked;
 mod stuck;
 mod timers;
@@ -47,6 +48,8 @@ fn run(call: &Call) -> Result<()> {
         "arm_cancel" => timers::arm_cancel(call)?,
         "hog_relay" => stuck::hog_relay(call)?,
         "blocking_syscall" => stuck::blocking_syscall(call)?,
+        "file_read" => files::file_read(call)?,
+        "file_read_cold" => files::file_read_cold(call)?,
         "echo_server" => return echo::serve(),
         other => return Err(format!("no such task: {other}").into()),
     };

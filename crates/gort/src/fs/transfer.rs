@@ -1,9 +1,9 @@
-//! Reading and writing: what can be done without waiting is done in place, the rest in its turn.
+//! Reading and writing: what can be done without waiting is done in place, the rest by io_uring or in its turn.
 //!
 //! The first try moves what the page cache has, or can take. If that was a part only, the rest follows: a read of a regular file is short at its
 //! end and nowhere else, and programs count on that. Any other failure of the try is left to the plain call, which says what std's would say. A file system
 //! that does not know such tries (ext4 for writes) is asked once for each open file; one that goes past the page cache (`O_DIRECT`) never, since the try
-//! would wait for the disk all the same.
+//! would wait for the disk all the same. What is left goes to io_uring (`ring`) if it can and should, and else waits for a turn.
 //!
 //! The kernel lets those who use the cursor of a regular file take turns, and a thread that waits for its turn there is blocked. So goroutines take
 //! turns here first.
@@ -75,8 +75,8 @@ impl Description {
 
     /// Whether what a try has left is better moved by io_uring.
     ///
-    /// Not if its file system cannot tell what waits: the kernel would have a thread of its own do it, and wake two more for a transfer that most
-    /// often only copies (ext4 takes 3 µs for a small write, and some 30 in this way). And not what is no disk's at all but looks like a file, as
+    /// Not if its file system cannot tell what waits: the kernel would have a thread of its own do it, and two more would be woken for a transfer that most
+    /// often only copies. And not what is no disk's at all but looks like a file, as
     /// `/proc` does: such files want to know who reads them.
     fn suits_ring(&self, fd: BorrowedFd<'_>, not_now: u8) -> bool {
         let known = self.known(fd);
