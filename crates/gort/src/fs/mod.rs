@@ -51,6 +51,8 @@ mod ring;
 mod transfer;
 mod turn;
 
+pub(crate) use turn::disk;
+
 pub use dir::{DirBuilder, DirEntry, ReadDir};
 pub use file::File;
 pub use open::OpenOptions;

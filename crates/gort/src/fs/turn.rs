@@ -31,7 +31,7 @@ pub(super) fn begin() -> io::Result<()> {
 
 /// Runs `f`, which waits for a disk at most, in its turn.
 #[track_caller]
-pub(super) fn disk<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+pub(crate) fn disk<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     begin()?;
     if spawn::me().is_none() {
         return f();

@@ -181,7 +181,7 @@ impl Child {
         Ok(status)
     }
 
-    /// It has ended: the context need not.
+    /// The context need not end it any more.
     fn untie(&mut self) {
         self.watch = None;
         if let Some(tie) = &self.tie

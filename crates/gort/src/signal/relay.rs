@@ -43,11 +43,16 @@ impl Relay {
         let theirs = (wanted.clone(), context.clone());
         let relay = move || {
             let (wanted, context) = theirs;
+            let mut last = 0;
+            // In turns, beginning behind the last one: one that comes all the time does not hide the others.
             let mut next = || {
-                wanted.signals().find(|&signal| {
+                let behind = wanted.signals().filter(|&signal| signal > last);
+                let signal = behind.chain(wanted.signals()).find(|&signal| {
                     let count = notice::count(signal);
                     std::mem::replace(&mut seen[signal as usize], count) != count
-                })
+                })?;
+                last = signal;
+                Some(signal)
             };
             while let Ok(signal) = bell.read_other(site, |_| next().ok_or(Errno::AGAIN)) {
                 if !pass(Signal::from_raw(signal), &context) {

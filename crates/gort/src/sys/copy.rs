@@ -26,3 +26,9 @@ pub(crate) fn is_pipe(fd: RawFd) -> Result<bool, Errno> {
         Ok(stat.assume_init().st_mode & libc::S_IFMT == libc::S_IFIFO)
     }
 }
+
+/// Gives a pipe room for so many bytes. An error leaves it as it is: a user without privileges has so much for all pipes together.
+pub(crate) fn set_pipe_size(pipe: RawFd, bytes: usize) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    unsafe { raw::syscall3(libc::SYS_fcntl, pipe as usize, libc::F_SETPIPE_SZ as usize, bytes).map(drop) }
+}

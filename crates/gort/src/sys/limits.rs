@@ -3,7 +3,9 @@
 #![allow(dead_code)]
 
 use super::raw::{self, Errno};
+use std::fs::DirEntry;
 use std::io;
+use std::path::Path;
 
 /// The limits on open descriptors. `u64::MAX` means none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,9 +48,13 @@ fn prlimit(new: Option<&libc::rlimit64>, old: Option<&mut libc::rlimit64>) -> Re
     unsafe { raw::syscall4(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE as usize, new, old) }.map(drop)
 }
 
-/// How many descriptors are open (the one that is needed to count them is not counted).
+/// How many descriptors are open. Not counted are the one that is needed to count them, and the monitor's own (`thread::States`), which it has at most times.
 pub(crate) fn open_descriptors() -> io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/fd")?.count() - 1)
+    let of_a_state = |file: &Path| file.starts_with("/proc") && file.ends_with("stat");
+    let counts = |entry: io::Result<DirEntry>| {
+        entry.is_ok_and(|entry| !std::fs::read_link(entry.path()).is_ok_and(|file| of_a_state(&file)))
+    };
+    Ok(std::fs::read_dir("/proc/self/fd")?.map(counts).filter(|counts| *counts).count() - 1)
 }
 
 /// About how many more memory maps the kernel grants. A thread's stack takes two, its guard included. At least 0, and only as good as the

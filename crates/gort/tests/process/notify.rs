@@ -148,6 +148,38 @@ fn of_each_kind_one_stays() {
     }
 }
 
+/// One that comes faster than it is received does not hide another, whose number is higher.
+#[test]
+fn a_storm_of_one_signal_hides_no_other() {
+    let this = child::of(|_| {
+        static OVER: AtomicBool = AtomicBool::new(false);
+        let signals = signal::notify(&[Signal::USR1, Signal::TERM]).unwrap();
+        let storm = gort::go(|| {
+            while !OVER.load(SeqCst) {
+                send(Signal::USR1);
+                gort::yield_now();
+            }
+        });
+        for _ in 0..20 {
+            send(Signal::TERM);
+            let mut received = 0;
+            while {
+                // As many as it takes for more to come meanwhile.
+                send(Signal::USR1);
+                signals.recv().unwrap() != Signal::TERM
+            } {
+                received += 1;
+                assert!(received < 100, "SIGTERM does not come");
+            }
+        }
+        OVER.store(true, SeqCst);
+        storm.join().unwrap();
+    });
+    for procs in PROCS {
+        this.case("").env("GORT_MAXPROCS", procs).run().exited(0).never_says("gort: ");
+    }
+}
+
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn foreign(_: libc::c_int) {

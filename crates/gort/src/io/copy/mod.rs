@@ -15,6 +15,8 @@ use std::panic::Location;
 /// so for gort's types, [`std::fs::File`] as a reader, references to them, and a [`Take`](std::io::Take) of them; [`Command`](crate::process::Command)'s pipes
 /// as well. Everything else, and what the kernel refuses, is read into a buffer and written.
 ///
+/// What the page cache does not have of a file is fetched in a turn of the class `gort::fs`.
+///
 /// Deadlines, timeouts and contexts hold as in a read or a write. A reader of gort's [`File`](crate::fs::File) has its cursor's turn meanwhile. A copy to a
 /// connection that is gone gives `BrokenPipe`; in a program that has switched SIGPIPE on again, that signal comes first.
 ///
