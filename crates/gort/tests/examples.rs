@@ -52,12 +52,8 @@ fn tail_f_follows() {
 
 #[test]
 fn the_supervisor_starts_again_and_ends_all() {
-    let expected = [
-        "\"exit 0\" has ended: exit status: 0",
-        "\"exit 1\" is given up",
-        "\"exec sleep 1000\" is given up",
-        "received SIGTERM",
-    ];
+    // On a busy machine the others may be told to end before they have begun.
+    let expected = ["\"exit 1\" is given up", "\"exec sleep 1000\" is given up", "received SIGTERM"];
     prints("supervisor", b"", &expected);
 }
 

@@ -162,6 +162,18 @@ impl Child {
     ///
     /// # Errors
     /// `TimedOut` if the child has not ended by then; and those of [`wait`](Self::wait).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Instant;
+    ///
+    /// let mut child = gort::process::Command::new("sleep").arg("1000").spawn()?;
+    /// assert!(child.wait_deadline(Instant::now()).is_err());
+    /// child.kill()?;
+    /// child.wait()?;
+    /// assert!(child.wait_deadline(Instant::now()).is_ok()); // it has ended
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn wait_deadline(&mut self, deadline: Instant) -> io::Result<ExitStatus> {
         self.wait_for(Some(deadline), Location::caller())

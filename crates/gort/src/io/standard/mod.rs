@@ -111,6 +111,14 @@ impl Stdin {
     }
 
     /// Locks it and reads its lines.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// for line in gort::io::stdin().lines() {
+    ///     println!("{}", line?.to_uppercase());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn lines(self) -> Lines<StdinLock<'static>> {
         self.lock().lines()
