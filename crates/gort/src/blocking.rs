@@ -5,9 +5,10 @@ mod class;
 pub(crate) use class::all as all_classes;
 pub use class::{BlockingClass, BlockingClassMetrics, blocking_class};
 
-use crate::context::{Context, Ended};
+use crate::context::{Context, Ended, root};
 use crate::g::{G, WaitReason};
 use crate::host::Call;
+use crate::runtime::ShuttingDown;
 use crate::sched::{self, section::Section};
 use crate::sys::thread;
 use std::panic::{Location, resume_unwind};
@@ -175,11 +176,11 @@ where
 /// called. Costs a goroutine, also without a context that can end; `f` has thread-locals of its own.
 ///
 /// # Errors
-/// The context has ended first. A result that is there wins over a context that has ended.
+/// The context has ended first, or the runtime is shut down. A result that is there wins over a context that has ended.
 ///
 /// # Panics
-/// If `f` does, with its payload; if it does so after this call has returned, that is reported as any goroutine's panic. And as
-/// [`gort::go`](crate::go).
+/// If `f` does, with its payload; if it does so after this call has returned, that is reported as any goroutine's panic. And if there is no memory
+/// for a goroutine.
 ///
 /// # Examples
 /// ```
@@ -211,7 +212,11 @@ where
     R: Send + 'static,
 {
     let theirs = ctx.clone();
-    let mut section = crate::go(move || theirs.err().is_none().then(f));
+    let mut section = match crate::Builder::new().spawn(move || theirs.err().is_none().then(f)) {
+        Ok(section) => section,
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<ShuttingDown>()) => return Err(root::why()),
+        Err(error) => panic!("gort::go: {error}"),
+    };
     section.wait_ctx(ctx)?;
     match section.join() {
         Ok(result) => result.ok_or_else(|| ctx.ended()),

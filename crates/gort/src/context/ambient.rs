@@ -102,6 +102,12 @@ pub(crate) fn inherited() -> Option<Context> {
     with(|context| context.cloned())
 }
 
+/// A copy for a wait that the end of the root does not end; none if nothing else ends the ambient context.
+#[inline]
+pub(crate) fn but_root() -> Option<Context> {
+    with(|context| context.filter(|context| context.ending().is_some_and(|ending| !ending.is_root())).cloned())
+}
+
 /// An error if the ambient context has ended, else its deadline.
 #[inline]
 pub(crate) fn check() -> io::Result<u64> {
@@ -120,7 +126,8 @@ pub(crate) fn check_but_root() -> io::Result<u64> {
 
 #[cold]
 fn check_slow(context: &Context) -> io::Result<u64> {
-    let Some(ending) = context.ending() else { return Ok(NEVER) };
+    // The root, with a value or without, ends waits: that is `Root`'s.
+    let Some(ending) = context.ending().filter(|ending| !ending.is_root()) else { return Ok(NEVER) };
     match ending.why() {
         Some(why) => Err(why.into()),
         None => Ok(ending.deadline_ns()),

@@ -45,7 +45,7 @@ pub(super) fn background() -> Context {
 }
 
 /// Why.
-pub(super) fn why() -> Ended {
+pub(crate) fn why() -> Ended {
     let cause: Cause = Arc::new(ShuttingDown);
     Ended::Cancelled(Cancelled::new(Some(cause)))
 }

@@ -23,7 +23,7 @@ pub(super) unsafe fn run(sqe: Sqe) -> Option<io::Result<usize>> {
     if !disk::is_up() {
         return None;
     }
-    let (site, context) = (Location::caller(), ambient::inherited());
+    let (site, context) = (Location::caller(), ambient::but_root());
     loop {
         let op = Op::new(g, sqe);
         let stays = Stays;

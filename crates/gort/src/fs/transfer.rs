@@ -115,7 +115,7 @@ impl Description {
         if let Some(permit) = self.cursor.try_acquire(1) {
             return Ok(Some(permit));
         }
-        match ambient::inherited() {
+        match ambient::but_root() {
             None => Ok(Some(self.cursor.acquire(1))),
             Some(ctx) => Ok(Some(self.cursor.acquire_ctx(1, &ctx)?)),
         }

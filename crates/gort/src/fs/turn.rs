@@ -36,7 +36,7 @@ pub(crate) fn disk<R>(f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
     if spawn::me().is_none() {
         return f();
     }
-    match ambient::inherited() {
+    match ambient::but_root() {
         None => class().run(f),
         Some(ctx) => class().run_ctx(&ctx, f)?,
     }

@@ -5,6 +5,7 @@ use crate::child;
 use crate::support::{ms, needs_migration, scaled, wait_for_state, wait_until};
 use gort::context::background;
 use gort::runtime::{LeftGoroutine, ShuttingDown, shutdown};
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -188,6 +189,44 @@ fn new_work_is_refused_and_contexts_end_with_the_reason() {
         shut_down_clean();
     });
     at_procs(this, "");
+}
+
+static KEY: gort::context::Key<u8> = gort::context::Key::new("key");
+
+/// The root's end ends waits. What need not wait for a peer is done: files, and what has come already; in the root with a value as in the root.
+/// A name is looked up by a goroutine, which is refused by an error, in a context without the root as well.
+#[test]
+fn what_does_not_wait_for_a_peer_is_done_while_the_runtime_is_shut_down() {
+    fn saves_itself() {
+        let dir = std::env::temp_dir().join(format!("gort-shutdown-{}", std::process::id()));
+        let (mut one, mut other) = gort::net::UnixStream::pair().unwrap();
+        one.write_all(b"there").unwrap();
+        wait_until(|| background().err().is_some());
+        gort::fs::write(&dir, b"state").unwrap();
+        assert_eq!(gort::fs::read(&dir).unwrap(), b"state");
+        gort::fs::remove_file(&dir).unwrap();
+        let mut read = [0; 5];
+        other.read_exact(&mut read).unwrap();
+        let error = other.read(&mut read).unwrap_err();
+        assert!(gort::context::Ended::find(&error).is_some_and(|ended| ended.is_cancelled()), "{error:?}");
+
+        let stays = background().without_cancel();
+        let error = stays.run(|| gort::net::lookup_host("localhost:80").map(drop)).unwrap_err();
+        assert!(gort::context::Ended::find(&error).is_some_and(|ended| ended.is_cancelled()), "{error:?}");
+        assert!(gort::blocking_ctx(&stays, || ()).unwrap_err().is_cancelled());
+    }
+    let this = child::of(|case| {
+        let context = match case {
+            "value" => background().with_value(&KEY, 1),
+            _ => background(),
+        };
+        let saves = gort::go(move || context.run(saves_itself));
+        let left = shutdown(Instant::now() + scaled(LONG));
+        assert!(left.is_empty(), "{left}");
+        saves.join().unwrap();
+    });
+    at_procs(this, "plain");
+    at_procs(this, "value");
 }
 
 /// Each start may have settings of its own; what was left keeps its stack, whatever the size of the others is now.
