@@ -71,14 +71,6 @@ func atOnce(c call, count, reads int, work func(round, n int) error) (map[string
 	return map[string]float64{"us": median(wall), "cpu_us": median(cpu), "threads": float64(most)}, nil
 }
 
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
-
 // fileRead: goroutines at once open, read and close cached files, reads each.
 func fileRead(c call) (map[string]float64, error) {
 	count, reads, many, bytes := c.number("goroutines"), c.number("reads"), c.number("files"), c.number("bytes")
