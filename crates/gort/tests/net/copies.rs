@@ -154,8 +154,8 @@ fn a_socket_goes_to_a_socket() {
         });
     }
     relay(pair(), pair(), &chunk, total);
-    relay(UnixStream::pair().unwrap(), pair(), &chunk, total);
-    relay(pair(), UnixStream::pair().unwrap(), &chunk, total);
+    relay(UnixStream::pair().unwrap(), pair(), &chunk, chunk.len());
+    relay(pair(), UnixStream::pair().unwrap(), &chunk, chunk.len());
 }
 
 /// From and to pipes, with pauses: whoever waits is parked, for the reader or the writer as it is.
