@@ -204,8 +204,8 @@ fn watch(mut eyes: Eyes) {
             away_until_ns = now_ns + WARY_NS;
         }
         // Two thousand rounds a second took the processor from the Ms of a busy server often enough to cost it 3 to 6 % of its CPU time. Who computes
-        // is not waited for.
-        patience.set(!round.hogs);
+        // is not waited for, and a shutdown has a limit.
+        patience.set(!round.hogs && stop::is_running());
         let is_busy = round.uneven || round.hogs || round.backlog || round.inside && now_ns < away_until_ns;
         if round.acted || was_woken {
             quiet = 0;
