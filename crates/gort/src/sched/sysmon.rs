@@ -22,6 +22,9 @@
 //!
 //! Never for nobody: a P is taken only if something could run on it.
 
+mod second;
+mod steady;
+
 use super::deadlock::Verdict;
 use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
 use super::p::P;
@@ -39,7 +42,9 @@ use crate::sys::{clock, futex};
 use crate::timer::NEVER;
 use gort_lockfree::owner::{Stay, retake_step};
 use gort_lockfree::runq::CAP;
+use second::SecondLooks;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use steady::Steady;
 
 const SHORTEST_NS: u64 = 20_000;
 const LONGEST_NS: u64 = 10_000_000;
@@ -70,8 +75,6 @@ const STARVED_NS: u64 = 10 * SLICE_NS;
 const POLL_GAP_NS: u64 = 10_000_000;
 /// The same when every P is in the hands of an M that does not poll.
 const POLL_GAP_HOGGED_NS: u64 = 1_000_000;
-/// Sysmon may be late by so much without more ado: see `Steady`.
-const LATE_NS: u64 = 5_000_000;
 /// All idle for so long: sleep until woken.
 const SETTLED_NS: u64 = 1_000_000_000;
 
@@ -83,61 +86,10 @@ pub(super) fn wake() {
     }
 }
 
-/// The clock by which sysmon judges others: it stands still while sysmon itself, which had a time to be woken, did not run. Then the whole process was
-/// stopped, most likely, by a signal, a debugger or the kernel (a control group's quota), and nobody is to blame. Should only sysmon have been
-/// kept from running, it judges a little later.
-struct Steady {
-    lost_ns: u64,
-}
-
-impl Steady {
-    fn at(&self, now_ns: u64) -> u64 {
-        now_ns - self.lost_ns
-    }
-
-    /// Sysmon has waited, until this time at most.
-    fn has_waited(&mut self, until_ns: u64) {
-        self.lost_ns += clock::now_ns().saturating_sub(until_ns.saturating_add(LATE_NS));
-    }
-}
-
 /// What looks at threads need.
 struct Eyes {
     watch: Watch,
     states: States,
-}
-
-/// Whether a look that has found somebody in user code is followed by a second one: as long as such looks find something, or have not been in vain
-/// often enough; then now and then.
-#[derive(Default)]
-struct SecondLooks {
-    in_vain: u32,
-    passed_over: u32,
-}
-
-impl SecondLooks {
-    const PATIENCE: u32 = 16;
-    /// Then at every so many rounds.
-    const SELDOM: u32 = 8;
-
-    fn follows(&mut self, round: &Round) -> bool {
-        if round.acted || round.away {
-            self.in_vain = 0;
-        }
-        if round.is_second || !round.is_new {
-            return false;
-        }
-        if self.in_vain >= Self::PATIENCE {
-            self.passed_over += 1;
-            if self.passed_over < Self::SELDOM {
-                return false;
-            }
-        } else {
-            self.in_vain += 1;
-        }
-        self.passed_over = 0;
-        true
-    }
 }
 
 #[derive(Default)]
@@ -182,7 +134,7 @@ fn watch(mut eyes: Eyes) {
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
-    let (mut steady, mut second, mut patience) = (Steady { lost_ns: 0 }, SecondLooks::default(), Patience::new());
+    let (mut steady, mut second, mut patience) = (Steady::default(), SecondLooks::default(), Patience::new());
     loop {
         // Acquire: pairs with the Release in `wake`.
         let was_woken = SCHED.sysmon_word.swap(0, Acquire) != 0;
@@ -252,7 +204,10 @@ fn watch(mut eyes: Eyes) {
             idle_since_ns = None;
             quota.look(now_ns);
         }
-        let soon = second.follows(&round) || round.soon;
+        if round.acted || round.away {
+            second.has_found();
+        }
+        let soon = second.follows(round.is_new && !round.is_second) || round.soon;
         let wait_ns = if soon { SHORTEST_NS } else { delay_ns.min(round.again_ns.saturating_sub(now_ns)) };
         is_second = wait_ns < delay_ns;
         // What is being shut down is looked at more often, with a breath in between.

@@ -1,6 +1,7 @@
 //! What every test program needs. Each takes what it uses.
 #![allow(dead_code)]
 
+pub(crate) mod draws;
 pub(crate) mod library;
 
 use std::time::Duration;

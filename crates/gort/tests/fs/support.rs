@@ -3,6 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
+pub(crate) use crate::common::draws::Draws;
 pub(crate) use crate::common::library::Scratch;
 pub(crate) use crate::common::rounds;
 
@@ -19,30 +20,6 @@ pub(crate) fn assert_error<T: std::fmt::Debug>(result: Result<T, Error>, kind: E
     match result {
         Err(error) if error.kind() == kind => {}
         other => panic!("expected an error of kind {kind:?}, got {other:?}"),
-    }
-}
-
-/// Small pseudo-random numbers: xorshift.
-pub(crate) struct Draws(u64);
-
-impl Draws {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What several areas need.
 
+pub(crate) use crate::common::draws::Draws;
 pub(crate) use crate::common::{rounds, scaled, words_of};
 
 use gort::net::{TcpListener, TcpStream};
@@ -123,30 +124,6 @@ pub(crate) fn reset_on_close(stream: &TcpStream) {
 /// a minute, and searches longer and longer for a free port.
 pub(crate) fn forget_when_closed(stream: &TcpStream) {
     reset_on_close(stream);
-}
-
-/// Small pseudo-random numbers: xorshift.
-pub(crate) struct Draws(u64);
-
-impl Draws {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed | 1)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
 }
 
 /// FNV-1a.
