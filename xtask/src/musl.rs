@@ -63,7 +63,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// The children of `process` are to say nothing but what their tests expect: one that is bound by its own choice says why.
 pub(crate) fn ask_for_bound_mode(test: &str, command: &mut Command) {
     if test == "process" {
-        command.env("GORT_MODE", "bound");
+        // And none of them can ask for the other mode.
+        command.env("GORT_MODE", "bound").env("ONLY_BOUND", "1");
     }
 }
 

@@ -170,6 +170,7 @@ impl Layout {
     }
 
     /// False in bound mode.
+    #[cfg_attr(not(target_env = "gnu"), allow(dead_code, reason = "for the bounds that a thread of glibc's is told"))]
     pub(crate) fn has_blocks(self) -> bool {
         self != Layout::BARE
     }

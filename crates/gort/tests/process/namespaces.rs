@@ -67,7 +67,7 @@ impl Namespaces {
             let mut request: libc::ifreq = std::mem::zeroed();
             (request.ifr_name[0], request.ifr_name[1]) = (b'l' as c_char, b'o' as c_char);
             request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
-            checked(libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request))?;
+            checked(libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request))?;
             libc::close(socket);
         }
         Ok(())

@@ -10,6 +10,11 @@ pub(crate) fn needs_migration(reason: &str) -> bool {
     crate::common::needs_migration_if(std::env::var("GORT_MODE").is_ok_and(|mode| mode == "bound"), reason)
 }
 
+/// True where goroutines cannot move, so that nobody can ask for it: on musl, under a sanitizer. `cargo xtask` says so.
+pub(crate) fn is_only_bound() -> bool {
+    std::env::var_os("ONLY_BOUND").is_some()
+}
+
 /// True in a run that is perturbed: what it does is right, but may be slow.
 pub(crate) fn is_perturbed() -> bool {
     std::env::var_os("GORT_PERTURB").is_some()
@@ -74,7 +79,13 @@ pub(crate) fn count_of_ms() -> usize {
     threads().values().filter(|thread| thread.name.starts_with("gort-m")).count()
 }
 
-pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, bytes: u64) {
+/// C libraries do not agree.
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+pub(crate) fn set_limit(resource: Resource, bytes: u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes and reads a live `rlimit`.
     unsafe {

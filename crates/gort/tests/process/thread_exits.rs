@@ -96,11 +96,11 @@ fn a_plain_thread_may_call_pthread_exit_while_goroutines_run() {
     }
     let this = child::of(|_| {
         gort::go(|| ()).join().unwrap();
-        let (mut thread, mut value) = (0, std::ptr::null_mut());
-        // SAFETY: a thread that is joined.
+        let (mut thread, mut value) = (std::mem::MaybeUninit::uninit(), std::ptr::null_mut());
+        // SAFETY: a thread that is there once `pthread_create` has succeeded, and that is joined.
         unsafe {
-            assert_eq!(libc::pthread_create(&mut thread, std::ptr::null(), leaves, 7 as *mut c_void), 0);
-            assert_eq!(libc::pthread_join(thread, &mut value), 0);
+            assert_eq!(libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), leaves, 7 as *mut c_void), 0);
+            assert_eq!(libc::pthread_join(thread.assume_init(), &mut value), 0);
         }
         assert_eq!(value as usize, 7);
     });

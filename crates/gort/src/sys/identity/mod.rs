@@ -11,6 +11,8 @@
 //! Nothing is taken on trust: every offset is read from the C library's own descriptions or found by experiment, then the whole is tried
 //! out on two threads before the first goroutine exists (`self_check`). Whatever is not as expected ends in [`Unavailable`].
 
+#![cfg_attr(not(target_env = "gnu"), allow(dead_code, reason = "what only blocks need"))]
+
 use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
