@@ -245,8 +245,12 @@ fn a_goroutine_may_call_while_the_threads_leave() {
     static IS_HELD_UP: AtomicBool = AtomicBool::new(false);
     static IS_AWAY: AtomicBool = AtomicBool::new(false);
     let this = child::of(|_| {
-        let parked = named("parked").spawn(gort::park).unwrap();
-        wait_for_state(parked.goroutine().id(), "park");
+        // Keeps its thread until the others have begun: in bound mode that one outlives the shutdown.
+        let parked = named("parked").spawn(|| {
+            poll(&IS_HELD_UP);
+            gort::park();
+        });
+        let parked = parked.unwrap();
         // Each on the thread of an M, at the same time, so not on the same one.
         let late = named("late").spawn(|| {
             gort::host(|| {
@@ -264,6 +268,7 @@ fn a_goroutine_may_call_while_the_threads_leave() {
             });
         });
         poll(&IS_HELD_UP);
+        wait_for_state(parked.goroutine().id(), "park");
         leaves.join().unwrap();
         let left = shutdown(Instant::now() + ms(20));
         assert_eq!(names(&left), ["late", "parked"]);
