@@ -17,8 +17,8 @@ use std::thread;
 /// stack comes from the same pool as goroutines' and goes back to it, so a call costs some 100 ns once one of the size is there, and what is not
 /// touched costs no memory. A recursion that may become still deeper can call `with_stack` again.
 ///
-/// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included. An overflow ends the process with a message, as everywhere. Code that asks the system for the
-/// bounds of the stack it runs on gets the new ones.
+/// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included. An overflow
+/// ends the process with a message, as everywhere. Code that asks the system for the bounds of the stack it runs on gets the new ones.
 ///
 /// # Panics
 /// If `f` does, or if there is no such stack: above 1 GiB, or out of memory or address space.
@@ -33,6 +33,7 @@ use std::thread;
 /// let all = gort::go(|| gort::with_stack(64 << 20, || depth(10_000))).join().unwrap();
 /// assert_eq!(all, 10_000);
 /// ```
+#[track_caller]
 pub fn with_stack<F, R>(bytes: usize, f: F) -> R
 where
     F: FnOnce() -> R,
@@ -74,6 +75,7 @@ impl<F: FnOnce() -> R, R> Call<F, R> {
 struct Lent(Stack);
 
 impl Lent {
+    #[track_caller]
     fn take(bytes: usize) -> Self {
         // For the handler of overflows and the layout of slots.
         start::ensure();

@@ -81,10 +81,11 @@ fn allocator_fault(identity: &Identity) -> Option<(Fault, String)> {
     let bytes = detect::bytes_for_each(identity)?;
     let fault = if bytes > TOO_MANY_BYTES { Fault::Explodes } else { Fault::Costs };
     let why = format!(
-        "the program's global allocator takes each goroutine for a thread and keeps a cache for it ({} KiB for one that has allocated a little); \
-         put gort's in front of it: #[global_allocator] static ALLOCATOR: gort::alloc::Global<A> = gort::alloc::Global::new(A), where A is the \
+        "the program's global allocator takes each goroutine for a thread and keeps a cache for it ({} KiB for one that has allocated a little, \
+         {} MiB for ten thousand); put gort's in front of it: #[global_allocator] static ALLOCATOR: gort::alloc::Global<A> = gort::alloc::Global::new(A), where A is the \
          allocator",
-        bytes >> 10
+        bytes >> 10,
+        (bytes * 10_000) >> 20
     );
     Some((fault, why))
 }

@@ -192,7 +192,7 @@ fn first(config: &Config, wishes: &Wishes) {
     if let Some(why) = fixed.bound_because.filter(|_| falls_back) {
         say(&format!(
             "goroutines stay on the thread on which they begin (bound mode), because {why}; what that changes stands in the documentation of \
-             gort::runtime::Mode, and GORT_MODE=migrating refuses to run so"
+             gort::runtime::Mode, and GORT_MODE=migrating ends the program instead, or pays with memory if the allocator is the reason"
         ));
     }
     // SAFETY: under the lock of `STATE`, and not set before.

@@ -122,7 +122,15 @@ fn report(g: &'static G, place: Option<Place>, has_computed: bool, for_ns: u64, 
         let _ =
             writeln!(text, "\t{siblings} goroutines that have begun on its thread cannot go on meanwhile (bound mode)");
     }
-    let _ = writeln!(text, "\t{}", advice(place, has_computed));
+    // Relaxed, both: a picture.
+    let is_at_limit = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);
+    let is_for_good = place.is_some_and(Place::is_futex) && (siblings > 0 || is_at_limit);
+    let advice = match is_for_good {
+        true => LOCKED,
+        false if siblings > 0 => BEHIND,
+        false => advice(place, has_computed),
+    };
+    let _ = writeln!(text, "\t{advice}");
     text
 }
 
@@ -140,4 +148,7 @@ fn advice(place: Option<Place>, has_computed: bool) -> &'static str {
     }
 }
 
+/// A lock, where whoever holds it may have no thread to go on.
+const LOCKED: &str = "If the holder of what it waits for has no thread to go on, this never ends: hold no std lock across a wait, or take gort::sync, which parks.";
+const BEHIND: &str = "They go on when it has ended: gort::blocking_send gives such a call a thread of its own.";
 const CPU: &str = "Others run on, but share the CPUs with it: gort::yield_now() now and then lets it take turns, gort::blocking marks it as meant so.";
