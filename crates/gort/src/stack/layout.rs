@@ -22,7 +22,7 @@
 //!
 //! The footer is found from any address in the slot, since slots are aligned to their size: that is how a fault finds its goroutine.
 
-use crate::sys::identity::Identity;
+use crate::sys::identity::{Identity, SAID_BYTES};
 use crate::sys::stackmem::PAGE;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
@@ -38,11 +38,16 @@ pub(crate) const fn slot_bytes(class: u8) -> usize {
 
 /// Bytes of guard at the low end of a slot.
 ///
-/// 64 KiB cost no more than a page (the page table exists anyway) and catch C code whose frames skip pages. Small slots cannot spare that;
-/// Rust's own code touches every page of a large frame in order, so that one page suffices for it.
+/// 64 KiB cost no more than a page (the page table exists anyway) and catch C code whose frames skip pages. Small slots cannot spare that, and
+/// have [`LEAST_GUARD`]. Rust's own code touches every page of a large frame in order, so that a page would suffice for it.
 pub(crate) const fn guard_bytes(slot_bytes: usize) -> usize {
-    if slot_bytes >= 256 << 10 { 64 << 10 } else { PAGE }
+    if slot_bytes >= 256 << 10 { 64 << 10 } else { LEAST_GUARD }
 }
+
+/// The smallest guard. glibc puts buffers of up to a page on any stack, between frames that may each take some KiB (a path is 4 KiB), and
+/// larger ones on a stack that it takes for large: a thread block says that it is not, see [`SAID_BYTES`].
+const LEAST_GUARD: usize = 16 << 10;
+const _: () = assert!(SAID_BYTES / 4 + 2 * PAGE <= LEAST_GUARD);
 
 /// Bytes that a footer takes.
 const FOOTER_BYTES: usize = 64;

@@ -247,3 +247,45 @@ fn a_null_dereference_is_a_plain_segmentation_fault() {
         this.run(case).killed_by(libc::SIGSEGV).never_says("overflow").never_says("gort:");
     }
 }
+
+/// C code that takes room for a buffer at once must not step over the guard of a small stack, into the stack below: glibc puts up to a quarter
+/// of what it believes the stack has there, between small frames.
+#[test]
+fn a_large_buffer_of_c_codes_does_not_step_over_the_guard() {
+    /// The pattern's directory is copied in one piece.
+    fn glob(bytes: usize) -> libc::c_int {
+        let pattern = std::ffi::CString::new(format!("/{}/a*", "x".repeat(bytes))).unwrap();
+        let mut found = std::mem::MaybeUninit::uninit();
+        // SAFETY: a string that ends in a zero, no callback, and a place for the result.
+        unsafe { libc::glob(pattern.as_ptr(), 0, None, found.as_mut_ptr()) }
+    }
+    if needs_migration("a thread's stack is large") {
+        return;
+    }
+    let this = child::of(|case| {
+        let bytes = case.parse().unwrap();
+        let small = || gort::Builder::new().stack_size(64 << 10);
+        // Its neighbours wait, with something to be spoilt in their blocks.
+        thread_local!(static LOCAL: std::cell::Cell<[usize; 8]> = const { std::cell::Cell::new([0; 8]) });
+        let (go_on, wait) = gort::chan::unbounded::<()>();
+        let neighbours: Vec<_> = (0..4)
+            .map(|n| {
+                let wait = wait.clone();
+                let neighbour = move || {
+                    LOCAL.set([n; 8]);
+                    wait.recv().unwrap_err();
+                    assert_eq!(LOCAL.get(), [n; 8]);
+                };
+                small().spawn(neighbour).unwrap()
+            })
+            .collect();
+        assert_eq!(small().spawn(move || glob(bytes)).unwrap().join().unwrap(), libc::GLOB_NOMATCH);
+        let deep = move || gort::with_stack(64 << 10, || glob(bytes));
+        assert_eq!(gort::go(deep).join().unwrap(), libc::GLOB_NOMATCH);
+        drop(go_on);
+        neighbours.into_iter().for_each(|one| one.join().unwrap());
+    });
+    for bytes in [4000, 20_000, 45_000, 62_000] {
+        this.run(&bytes.to_string()).exited(0);
+    }
+}

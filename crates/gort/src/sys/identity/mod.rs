@@ -87,6 +87,13 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
+/// How large a block says its stack is: the smallest that a thread can have, `PTHREAD_STACK_MIN`.
+///
+/// glibc puts a buffer on the stack if it takes no more than a quarter of that, and than 64 KiB (`__libc_alloca_cutoff`); 0 stands for unknown
+/// and means 64 KiB. That would step over a small stack's guard, from safe code: a name with a thousand addresses is enough. It is the same
+/// for all blocks, since `with_stack` puts frames on another stack, of any size.
+pub(crate) const SAID_BYTES: usize = 16 << 10;
+
 /// Thread ids for blocks start above the largest id the kernel gives out (PID_MAX_LIMIT), so that none is ever a real thread's.
 const FIRST_TID: i32 = 1 << 22;
 /// And end below what fits beside the flag bits of a futex word that names its owner (FUTEX_TID_MASK).

@@ -5,8 +5,10 @@
 //! are not its own, as goroutines are, and every word of their records must fall into one of these kinds:
 //!
 //! - empty;
-//! - the thread's own business, known by glibc's descriptors or by its value: vector, node, tid, place to exit to, function and argument, stack
-//!   and its size, signal mask at start, restartable sequences;
+//! - the thread's own business, known by glibc's descriptors or by its value: vector, node, tid, place to exit to, function and argument,
+//!   signal mask at start, restartable sequences;
+//! - the stack and its size, known by their values: a block says that it has the end of a small one, whatever it has (see [`SAID_BYTES`]). What
+//!   else reads them in glibc is `pthread_getattr_np`, in front of which is ours, and what it does with stacks of its own making;
 //! - the same in both, either a small number or the same place in the record: a block gets it, too (that it is detached, for one);
 //! - what every thread of the process has in its header.
 //!
@@ -15,7 +17,7 @@
 //! Anything else is not understood, and then there are no goroutines: the start is refused with the word and its values. A made block is
 //! compared with this in the self-check.
 
-use super::super::{Unavailable, thread_pointer};
+use super::super::{SAID_BYTES, Unavailable, thread_pointer};
 use super::block::header;
 use super::exits::Exit;
 use super::late::VECTOR;
@@ -188,7 +190,7 @@ impl Record {
             return Err(wrong(entry, "it should be the thread's function"));
         }
         let at = |at: usize, words: usize| at..at + words * WORD;
-        let mut own = vec![at(VECTOR, 1), at(offsets.list, 2), at(offsets.tid, 1), at(exit.offset(), 1), stack];
+        let mut own = vec![at(VECTOR, 1), at(offsets.list, 2), at(offsets.tid, 1), at(exit.offset(), 1)];
         own.extend(offsets.rseq.filter(|&rseq| rseq >= 0).map(|rseq| at(rseq as usize, 4)));
         for glimpse in [&one, &other] {
             if (glimpse.word(entry), glimpse.word(entry + WORD)) != (glimpse.entry, glimpse.argument) {
@@ -196,13 +198,17 @@ impl Record {
             }
         }
         own.push(at(entry, 2));
-        let mut given = Vec::new();
+        let low = offsets.record_bytes.wrapping_sub(SAID_BYTES);
+        let mut given = vec![
+            Given { at: stack.start, value: low, relative: true },
+            Given { at: stack.start + WORD, value: SAID_BYTES, relative: false },
+        ];
         let mut mask_end = 0;
         for index in 0..one.words.len() {
             let place = index * WORD;
             let but = if place == flags { !FLAG_RSEQ } else { usize::MAX };
             let (first, second) = (one.word(place) & but, other.word(place) & but);
-            if own.iter().any(|own| own.contains(&place)) || (first, second) == (0, 0) {
+            if own.iter().any(|own| own.contains(&place)) || stack.contains(&place) || (first, second) == (0, 0) {
                 continue;
             }
             let (inside, inside_too) = (one.inside(place), other.inside(place));
@@ -230,7 +236,7 @@ impl Record {
     pub(super) unsafe fn give(&self, tp: usize) {
         for &Given { at, value, relative } in &self.given {
             // SAFETY: a word of the block's record.
-            unsafe { *((tp + at) as *mut usize) = if relative { tp + value } else { value } };
+            unsafe { *((tp + at) as *mut usize) = if relative { tp.wrapping_add(value) } else { value } };
         }
     }
 
@@ -245,7 +251,7 @@ impl Record {
             let ours = unsafe { *((tp + at) as *const usize) };
             let given = self.given.iter().find(|given| given.at == at);
             let theirs = match given {
-                Some(given) if given.relative => tp + given.value,
+                Some(given) if given.relative => tp.wrapping_add(given.value),
                 Some(given) => given.value,
                 // SAFETY: the same place in the current thread's header.
                 None if header::INHERITED.contains(&at) => unsafe { *((own + at) as *const usize) },

@@ -10,7 +10,7 @@
 //! thread-locals within one function. If 4 fails, the allocator's words are left alone; anything else makes migrating goroutines
 //! unavailable. No stack is switched here: that a block works does not depend on which stack is in use.
 
-use super::super::{Unavailable, call_with_thread_pointer, thread_pointer};
+use super::super::{SAID_BYTES, Unavailable, call_with_thread_pointer, thread_pointer};
 use super::Identity;
 use super::block::header;
 use super::reference::{Fresh, on_bare_thread};
@@ -133,6 +133,10 @@ unsafe extern "C" fn use_it(argument: *mut ()) {
     unsafe {
         trial.check(*errno() == 0, "a new block's errno is not 0");
         trial.check(libc::pthread_self() as usize == trial.tp, "pthread_self is not the block");
+        if let Some(fits) = trial.identity.functions.fits_on_stack {
+            let (most, more) = (fits(SAID_BYTES / 4), fits(SAID_BYTES / 4 + 1));
+            trial.check(most != 0 && more == 0, "glibc takes the block's stack for a large one");
+        }
     }
     // SAFETY: a destructor with its argument, in the name of the object that contains this function; the key exists.
     unsafe {

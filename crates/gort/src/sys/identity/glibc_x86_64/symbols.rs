@@ -23,6 +23,8 @@ pub(super) struct Functions {
         unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *const c_void) -> c_int,
     /// `__res_nclose`: closes and frees what a resolver state holds.
     pub(super) close_resolver: unsafe extern "C" fn(*mut c_void),
+    /// `__libc_alloca_cutoff`, where it is exported: whether a buffer of that size goes onto the stack (for the self-check).
+    pub(super) fits_on_stack: Option<unsafe extern "C" fn(usize) -> c_int>,
 }
 
 /// Where things lie, relative to the thread pointer (which on x86-64 is the address of `struct pthread`).
@@ -161,6 +163,8 @@ impl Symbols {
                     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *const c_void) -> c_int,
                 >(need(c"__cxa_thread_atexit_impl")?),
                 close_resolver: transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void)>(need(c"__res_nclose")?),
+                fits_on_stack: find(c"__libc_alloca_cutoff")
+                    .map(|at| transmute::<*mut c_void, unsafe extern "C" fn(usize) -> c_int>(at)),
             }
         };
         // SAFETY: void _dl_get_tls_static_info(size_t *, size_t *), kept for the sanitizers.
