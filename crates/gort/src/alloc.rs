@@ -28,6 +28,7 @@
 pub(crate) mod detect;
 
 use crate::sched::{self, M};
+use crate::sys::fork;
 use std::alloc::{GlobalAlloc, Layout};
 use std::fmt;
 use std::ptr;
@@ -150,11 +151,11 @@ const fn layout_of(class: usize) -> Layout {
     }
 }
 
-/// The M under the calling goroutine; `None` on any other thread.
+/// The M under the calling goroutine; `None` on any other thread, and in the child of a fork, where the goroutine is all that is left of both.
 #[inline(always)]
 fn here() -> Option<&'static M> {
     let g = sched::current()?;
-    if g.is_thread() {
+    if g.is_thread() || fork::is_child() {
         return None;
     }
     // SAFETY: `g` is the goroutine that runs this.

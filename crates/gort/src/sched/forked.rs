@@ -10,9 +10,12 @@
 //! - What it does without a record, such as letting go of a lock, comes by `park::ready` if that lets a goroutine go on.
 //! - A lock of gort's own that somebody held at the fork stays held: whoever comes to it comes by its slow path (`prim::lock`).
 //!
+//! To glibc the goroutine that forked is the one thread that is left, and its M has ended. So the M's block and stack are kept from the threads that
+//! the child may start (`Identity::keep_block`), and nothing is called as the M any more (`alloc`).
+//!
 //! `_Fork` and raw `clone` run no handlers of fork, and are not noticed.
 
-use super::{M, run};
+use super::{M, fixed, run};
 use crate::g::G;
 use crate::spawn::report;
 use crate::sys::fork;
@@ -34,6 +37,11 @@ extern "C" fn in_child() {
     // Inside `gort::host` the goroutine waits for this very thread.
     if let Some(g) = goroutine.or_else(report::guest) {
         // SAFETY: the goroutine that forked runs this, or its M on its behalf.
-        unsafe { M::of(g) }.stay.set_mark();
+        let m = unsafe { M::of(g) };
+        m.stay.set_mark();
+        if let Some(identity) = &fixed().identity {
+            // SAFETY: the M's thread is one of glibc's, and this is the child.
+            unsafe { identity.keep_block(m.thread_pointer()) };
+        }
     }
 }

@@ -12,11 +12,17 @@ pub(crate) fn note_child() {
     IS_CHILD.store(true, Relaxed);
 }
 
+/// Whether it is.
+#[inline(always)]
+pub(crate) fn is_child() -> bool {
+    // Relaxed: see `note_child`.
+    IS_CHILD.load(Relaxed)
+}
+
 /// Ends the process if it is such a child.
 #[inline]
 pub(crate) fn refuse_child() {
-    // Relaxed: see `note_child`.
-    if IS_CHILD.load(Relaxed) {
+    if is_child() {
         refuse();
     }
 }

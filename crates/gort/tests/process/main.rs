@@ -18,6 +18,7 @@ mod deadlock;
 mod ends;
 mod files;
 mod fork;
+mod fork_threads;
 mod hogs;
 mod host;
 mod idle;

@@ -90,6 +90,12 @@ impl Identity {
 
     /// # Safety
     /// Never called.
+    pub(crate) unsafe fn keep_block(&self, _: usize) {
+        match *self {}
+    }
+
+    /// # Safety
+    /// Never called.
     pub(crate) unsafe fn reset(&self, _: usize) {
         match *self {}
     }

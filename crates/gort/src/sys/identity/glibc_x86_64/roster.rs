@@ -7,7 +7,8 @@
 //!   user (`_dl_init_static_tls`);
 //! - a library is loaded or unloaded: whoever looks up a symbol at that moment must be done with the old tables before they are freed
 //!   (`__thread_gscope_wait`, which looks at a flag in each header);
-//! - fork: the child forgets all threads but the current one, whose node it takes out first.
+//! - fork: the child forgets all threads but the current one, whose node it takes out first. Those on stacks of glibc's own go to the cache of
+//!   stacks, for the next threads, and with them the thread under the goroutine that forked: it is taken off there (`Identity::keep_block`).
 //!
 //! `setuid` goes through the list, too: it tries to send the block's tid a signal, finds no such thread, and goes on (`setxid` has the rest).
 //! Debuggers that read the list see threads whose ids the kernel does not know, and leave them alone.
@@ -25,6 +26,7 @@
 //! (too late, the library's code may run before).
 
 use super::super::{Unavailable, thread_pointer};
+use super::Identity;
 use super::reference::{join_bare, nap, on_bare_thread, start_bare};
 use super::symbols::{Offsets, need, offset, size};
 use crate::sys::futex;
@@ -37,6 +39,9 @@ use std::sync::atomic::{
 
 /// What lies between the list's head and the lock: the rest of the head, the cache's head and size, and fork's word.
 const LOCK_BEHIND_HEAD: usize = size_of::<Node>() + size_of::<Node>() + 2 * size_of::<usize>();
+
+/// What lies between the list's head and the head of the cache.
+const CACHE_BEHIND_HEAD: usize = size_of::<Node>();
 
 /// The lock's values: free, held, held and somebody waits (`lll_lock`).
 const FREE: u32 = 0;
@@ -118,6 +123,35 @@ impl Roster {
         });
     }
 
+    /// Takes the block at `tp` off the cache of stacks, if it is there. (glibc goes on counting its bytes, which makes the cache smaller.)
+    ///
+    /// # Safety
+    /// `tp` is the block of a thread that glibc made, and this process is a fork's child that has just forgotten its threads.
+    unsafe fn take_from_cache(&self, tp: usize) {
+        let (own, cache) = (tp + self.node, self.head + CACHE_BEHIND_HEAD);
+        // SAFETY: the cache's head and its nodes, which are changed under the lock only and are not unmapped while they are linked.
+        self.locked(|| unsafe {
+            let mut at = cache;
+            loop {
+                // Relaxed, all: under the lock.
+                let next = (*(at as *const Node)).next.load(Relaxed);
+                if next == cache {
+                    return;
+                }
+                if next == own {
+                    let node = &*(own as *const Node);
+                    let after = node.next.load(Relaxed);
+                    (*(at as *const Node)).next.store(after, Relaxed);
+                    (*(after as *const Node)).previous.store(at, Relaxed);
+                    node.next.store(own, Relaxed);
+                    node.previous.store(own, Relaxed);
+                    return;
+                }
+                at = next;
+            }
+        });
+    }
+
     /// Takes it off.
     ///
     /// # Safety
@@ -183,6 +217,22 @@ impl Roster {
             return Ok(());
         }
         Err(Unavailable::new("glibc's list of threads is not as known (its lock is not where it has been since 2.34)"))
+    }
+}
+
+impl Identity {
+    /// In the child of a fork, keeps the block at `tp`, and the stack under it, from being given to a thread that is started later.
+    ///
+    /// To glibc the goroutine that forked is the only thread left, and the one under it has ended. But the kernel's thread goes on with that one's area
+    /// for restartable sequences, which the kernel writes to, and code of gort's may still have its address.
+    ///
+    /// # Safety
+    /// `tp` is the block of a thread that glibc made; called by a handler of fork in the child.
+    pub(crate) unsafe fn keep_block(&self, tp: usize) {
+        if tp != thread_pointer() {
+            // SAFETY: as the caller says.
+            unsafe { self.roster.take_from_cache(tp) };
+        }
     }
 }
 
