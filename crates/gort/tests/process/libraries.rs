@@ -191,3 +191,37 @@ fn a_library_with_initial_exec_thread_locals_finds_every_goroutine_prepared() {
         None => println!("skipped: there is no C compiler"),
     }
 }
+
+/// More libraries with thread-locals than the loader's table has room for at first: the next user of a block still finds initial values.
+#[test]
+fn the_hundredth_library_with_thread_locals_finds_them_new_too() {
+    let this = child::of(|paths| {
+        let (many, fixed) = paths.split_once(' ').unwrap();
+        gort::go(|| ()).join().unwrap();
+        let image = std::fs::read(many).unwrap();
+        for n in 0..100 {
+            // The loader takes another file for another library.
+            let copy = Path::new(many).with_file_name(format!("copy{n}.so"));
+            std::fs::write(&copy, &image).unwrap();
+            let library = Library::load(&copy);
+            assert_eq!(library.function(c"next")(), 42);
+        }
+        let next = Library::load(Path::new(fixed)).function(c"next");
+        for _ in 0..20 {
+            gort::go(move || assert_eq!((next(), next()), (42, 43))).join().unwrap();
+        }
+    });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
+    const COUNTER: &str = "__thread int counter = 41; int next(void) { return ++counter; }";
+    let scratch = Scratch::new();
+    let many = compile(&scratch, "many", "c", COUNTER, &["-ftls-model=global-dynamic"]);
+    let fixed = compile(&scratch, "fixed", "c", COUNTER, &["-ftls-model=initial-exec"]);
+    match (many, fixed) {
+        (Some(many), Some(fixed)) => {
+            this.run(&format!("{} {}", many.display(), fixed.display())).exited(0).never_says("gort: ");
+        }
+        _ => println!("skipped: there is no C compiler"),
+    }
+}

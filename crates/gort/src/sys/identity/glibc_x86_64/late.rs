@@ -13,7 +13,7 @@
 //! start is empty and stays so.
 
 use super::Identity;
-use super::symbols::{ModuleEntry, ModuleTable};
+use super::symbols::{LinkMap, ModuleTable};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
@@ -41,6 +41,8 @@ pub(super) struct Late {
 
 struct Restoring<'a> {
     late: &'a Late,
+    /// The next link map: the loader tells of objects in the order of its list.
+    map: *const LinkMap,
     tp: usize,
     static_bytes: usize,
 }
@@ -62,22 +64,33 @@ impl Late {
         // used such a library has synchronised with its loading, or it could not know it.
         unsafe { self.sign.read_volatile() != 0 }
     }
+}
 
-    /// How far below the thread pointer a module's static thread-locals lie; `None` if they are dynamic, or if that cannot be told.
+impl Restoring<'_> {
+    /// The link map of the object that the loader tells of. (The table of modules has them, too, but of what is loaded later in parts that may just
+    /// be made.)
     ///
     /// # Safety
-    /// The loader's lock is held (so: called back by it), and `id` is a loaded module.
-    unsafe fn static_place(&self, id: usize) -> Option<usize> {
-        if id >= self.table.length {
-            return None;
+    /// The loader's lock is held (so: called back by it), and `info` is what it tells.
+    unsafe fn map_of(&mut self, info: &libc::dl_phdr_info) -> Option<*const LinkMap> {
+        loop {
+            let map = self.map;
+            // SAFETY: null, or a link map, none of which comes or goes meanwhile.
+            let LinkMap { address, name, next, .. } = unsafe { map.as_ref() }?;
+            self.map = *next;
+            if (*address, *name) == (info.dlpi_addr as usize, info.dlpi_name) {
+                return Some(map);
+            }
         }
-        // SAFETY: an entry of the table; its map is valid while the module is loaded.
-        let entry: ModuleEntry = unsafe { self.table.entries.add(id).read_volatile() };
-        if entry.map == 0 {
-            return None;
-        }
+    }
+
+    /// How far below the thread pointer the static thread-locals lie of the object with this map; `None` if they are dynamic.
+    ///
+    /// # Safety
+    /// As for `map_of`, which gave it.
+    unsafe fn static_place(&self, map: *const LinkMap) -> Option<usize> {
         // SAFETY: a field of the link map.
-        let below = unsafe { *((entry.map + self.table.static_offset) as *const usize) };
+        let below = unsafe { map.byte_add(self.late.table.static_offset).cast::<usize>().read() };
         // 0: none. All ones: has to be dynamic.
         (below != 0 && below != usize::MAX).then_some(below)
     }
@@ -87,15 +100,17 @@ impl Late {
 /// Called by `dl_iterate_phdr` with a `Restoring` as data.
 unsafe extern "C" fn restore_one(info: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> c_int {
     // SAFETY: see above.
-    let restoring = unsafe { &*data.cast::<Restoring<'_>>() };
+    let restoring = unsafe { &mut *data.cast::<Restoring<'_>>() };
     // SAFETY: the loader's record, valid during the call.
     let info = unsafe { &*info };
+    // SAFETY: the loader holds its lock while it calls us.
+    let Some(map) = (unsafe { restoring.map_of(info) }) else { return 0 };
     let id = info.dlpi_tls_modid;
     if id < restoring.late.first {
         return 0;
     }
     // SAFETY: the loader holds its lock while it calls us, and this module is loaded.
-    if let Some(below) = unsafe { restoring.late.static_place(id) }
+    if let Some(below) = unsafe { restoring.static_place(map) }
         && below <= restoring.static_bytes
     {
         // SAFETY: the module's place in the current block, in which nothing of the goroutine's runs any more.
@@ -153,7 +168,9 @@ impl Identity {
     /// A made block in which nobody uses such a library now.
     #[cold]
     pub(super) unsafe fn restore_late(&self, tp: usize) {
-        let mut restoring = Restoring { late: &self.late, tp, static_bytes: self.offsets.static_bytes };
+        // SAFETY: a word of the loader's. The program's map, which is the first, never goes.
+        let map = unsafe { self.late.table.maps.read_volatile() };
+        let mut restoring = Restoring { late: &self.late, map, tp, static_bytes: self.offsets.static_bytes };
         // SAFETY: the callback matches the data passed with it.
         unsafe { libc::dl_iterate_phdr(Some(restore_one), (&raw mut restoring).cast()) };
     }
