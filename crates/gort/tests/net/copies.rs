@@ -4,6 +4,7 @@ use super::support::{Draws, assert_error, checksum, ms, narrow_pair, pair, past,
 use gort::io::{copy, copy_bidirectional, duplex, pipe};
 use gort::net::{Shutdown, TcpListener, TcpStream, UnixStream};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 /// A file that is gone when dropped.
@@ -156,6 +157,79 @@ fn a_socket_goes_to_a_socket() {
     relay(pair(), pair(), &chunk, total);
     relay(UnixStream::pair().unwrap(), pair(), &chunk, chunk.len());
     relay(pair(), UnixStream::pair().unwrap(), &chunk, chunk.len());
+}
+
+/// A target that the kernel splices nothing to, since it is to be appended to: what had been read is written, and counted, and so is the limit.
+#[gort::test(procs = [1, 2, 4])]
+fn a_target_that_takes_no_splice_gets_every_byte() {
+    let ((mut source, mut from), (mut to, mut sink)) = (pair(), pair());
+    let bytes = Draws::new(11).bytes(100_000);
+    let fd = to.as_raw_fd();
+    // SAFETY: no memory is involved.
+    assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFL, libc::fcntl(fd, libc::F_GETFL) | libc::O_APPEND) }, 0);
+    gort::scope(|s| {
+        s.spawn(|| {
+            source.write_all(&bytes).unwrap();
+            source.shutdown(Shutdown::Write).unwrap();
+        });
+        let reading = s.spawn(move || {
+            let mut received = Vec::new();
+            sink.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut some = (&mut from).take(60_000);
+        assert_eq!((copy(&mut some, &mut to).unwrap(), some.limit()), (60_000, 0));
+        assert_eq!(copy(&mut from, &mut to).unwrap(), 40_000);
+        drop(to);
+        assert!(reading.join().unwrap() == bytes);
+    });
+}
+
+/// A copy that fails has lowered the limit of its reader by what it has read.
+#[gort::test(procs = [1, 2, 4])]
+fn a_limit_falls_with_what_is_read() {
+    const LIMIT: u64 = 1 << 40;
+    let ((source, from), (near, _far)) = (pair(), narrow_pair());
+    near.set_write_timeout(Some(ms(20))).unwrap();
+    let everything = vec![1; 4 << 20];
+    gort::scope(|s| {
+        s.spawn(|| {
+            (&source).write_all(&everything).unwrap();
+            source.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut some = (&from).take(LIMIT);
+        // Nobody reads at the other end.
+        assert_error(copy(&mut some, &mut &near), ErrorKind::TimedOut);
+        let read = LIMIT - some.limit();
+        let mut rest = Vec::new();
+        (&from).read_to_end(&mut rest).unwrap();
+        assert_eq!(read + rest.len() as u64, everything.len() as u64);
+    });
+}
+
+/// What lies in a socket's queue of errors is nothing to read: a copy to a pipe waits for the socket all the same.
+#[gort::test(procs = [1, 2, 4])]
+fn a_queue_of_errors_is_nothing_to_read() {
+    let ((mut source, mut from), (mut sink, mut writer)) = (pair(), pipe().unwrap());
+    let stamps = libc::SOF_TIMESTAMPING_TX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_ID;
+    let (option, bytes) = ((&raw const stamps).cast(), size_of_val(&stamps) as u32);
+    // SAFETY: the kernel reads one number.
+    unsafe { libc::setsockopt(from.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING, option, bytes) };
+    from.write_all(b"x").unwrap();
+    source.read_exact(&mut [0]).unwrap();
+    let mut entry = libc::pollfd { fd: from.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one entry, which lives as long as the call. By a kernel that keeps no stamps nothing is asked here.
+    if unsafe { libc::poll(&raw mut entry, 1, 0) } == 0 {
+        return;
+    }
+    gort::scope(|s| {
+        let copying = s.spawn(move || copy(&mut from, &mut writer).unwrap());
+        wait_parked(copying.goroutine().id(), "IO wait, read");
+        source.write_all(b"hello").unwrap();
+        sink.read_exact(&mut [0; 5]).unwrap();
+        drop(source);
+        assert_eq!(copying.join().unwrap(), 5);
+    });
 }
 
 /// From and to pipes, with pauses: whoever waits is parked, for the reader or the writer as it is.

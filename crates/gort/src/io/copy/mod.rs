@@ -15,7 +15,7 @@ use std::panic::Location;
 /// so for gort's types, [`std::fs::File`] as a reader, references to them, and a [`Take`](std::io::Take) of them; [`Command`](crate::process::Command)'s pipes
 /// as well. Everything else, and what the kernel refuses, is read into a buffer and written.
 ///
-/// What the page cache does not have of a file is fetched in a turn of the class `gort::fs`.
+/// What the page cache does not have of a file is fetched in a turn of the class `gort::fs`. A terminal, or whatever else is opened as a file, is read as one.
 ///
 /// Deadlines, timeouts and contexts hold as in a read or a write. A reader of gort's [`File`](crate::fs::File) has its cursor's turn meanwhile. A copy to a
 /// connection that is gone gives `BrokenPipe`; in a program that has switched SIGPIPE on again, that signal comes first.
@@ -58,7 +58,7 @@ fn by_kernel<R: ?Sized, W: ?Sized>(
     if let Some(reader) = ends::limited(reader) {
         let mut copy = Copy::new(reader.limit(), site);
         let outcome = copy.run(&reader.end(), &to.end());
-        reader.set_limit(reader.limit() - copy.done);
+        reader.set_limit(copy.left);
         return Ok((outcome?, copy.done));
     }
     let Some(from) = ends::end_of(reader) else { return Ok((Ending::Refused, 0)) };
