@@ -11,7 +11,7 @@
 //! channel full.
 //!
 //! **What a signal does.** While somebody receives a signal it does nothing else: SIGINT does not end the process. With its last receiver what it did
-//! before comes back. SIGQUIT prints a dump of all goroutines while nobody receives it. The handler is safe on any thread and leaves `errno` alone; system
+//! before gort was asked comes back, also if it was [ignored](ignore) in between, as in Go. SIGQUIT prints a dump of all goroutines while nobody receives it. The handler is safe on any thread and leaves `errno` alone; system
 //! calls that it interrupts go on, in C code too.
 //!
 //! A [shutdown](crate::runtime::shutdown) of the runtime ends receivers: their channel is closed, and a second Ctrl-C ends a program whose end hangs.

@@ -119,7 +119,9 @@ impl Registry {
     }
 
     fn remove(&mut self, wanted: &Arc<Wanted>) {
-        self.wanted.retain(|other| !Arc::ptr_eq(other, wanted));
+        // The relay says it as well, later, when somebody may have been asked for something else.
+        let Some(index) = self.wanted.iter().position(|other| Arc::ptr_eq(other, wanted)) else { return };
+        self.wanted.swap_remove(index);
         for signal in wanted.signals() {
             if !self.wanted.iter().any(|other| other.0.load(Relaxed) & bit(signal) != 0) {
                 self.release(signal);

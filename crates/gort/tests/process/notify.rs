@@ -246,6 +246,30 @@ fn what_a_signal_did_comes_back_with_its_last_receiver() {
     this.run("reset").killed_by(libc::SIGUSR2);
 }
 
+/// What is asked for after a receiver was dropped is not undone when its relay ends, which is later, nor when a receiver that a shutdown has ended is dropped.
+#[test]
+fn a_receiver_that_is_gone_undoes_nothing() {
+    let this = child::of(|_| {
+        for _ in 0..20 {
+            let relays = || gort::runtime::dump().contains("signals");
+            drop(signal::notify(&[Signal::HUP]).unwrap());
+            signal::ignore(&[Signal::HUP]).unwrap();
+            wait_until(|| !relays());
+            assert!(signal::is_ignored(Signal::HUP));
+            signal::reset(&[Signal::HUP]).unwrap();
+        }
+        let late = signal::notify(&[Signal::HUP]).unwrap();
+        assert!(gort::runtime::shutdown(Instant::now() + Duration::from_secs(20)).is_empty());
+        signal::ignore(&[Signal::HUP]).unwrap();
+        drop(late);
+        assert!(signal::is_ignored(Signal::HUP));
+        send(Signal::HUP);
+    });
+    for procs in PROCS {
+        this.case("").env("GORT_MAXPROCS", procs).run().exited(0).never_says("gort: ");
+    }
+}
+
 /// Who receives SIGQUIT gets it instead of a dump. Afterwards there are dumps again.
 #[test]
 fn sigquit_is_received_instead_of_a_dump() {
