@@ -225,3 +225,40 @@ fn the_hundredth_library_with_thread_locals_finds_them_new_too() {
         _ => println!("skipped: there is no C compiler"),
     }
 }
+
+/// A library loaded before the runtime started, and closed after: the next one does not get its number and its place in the block, where the next
+/// goroutine would find what the one before has left.
+#[test]
+fn a_library_from_before_the_start_leaves_its_place_to_nobody() {
+    let this = child::of(|paths| {
+        let mut paths = paths.split(' ').map(Path::new);
+        let early = Library::load(paths.next().unwrap());
+        assert_eq!(early.function(c"next")(), 42);
+        // The runtime starts on a thread that is newer than the library.
+        std::thread::spawn(|| gort::go(|| ()).join().unwrap()).join().unwrap();
+        early.close();
+        for path in paths {
+            let next = Library::load(path).function(c"next");
+            for _ in 0..20 {
+                gort::go(move || assert_eq!((next(), next()), (52, 53))).join().unwrap();
+            }
+        }
+    });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
+    const EARLY: &str = "__thread int counter = 41; int next(void) { return ++counter; }";
+    const LATER: &str = "__thread int counter = 51; int next(void) { return ++counter; }";
+    let scratch = Scratch::new();
+    let make = |name, source, model: &str| compile(&scratch, name, "c", source, &[&format!("-ftls-model={model}")]);
+    let early = make("early", EARLY, "initial-exec");
+    let (dynamic, fixed) = (make("dynamic", LATER, "global-dynamic"), make("fixed", LATER, "initial-exec"));
+    let (Some(early), Some(dynamic), Some(fixed)) = (early, dynamic, fixed) else {
+        println!("skipped: there is no C compiler");
+        return;
+    };
+    for paths in [[&early, &dynamic], [&early, &fixed]] {
+        let paths = paths.map(|path| path.to_str().unwrap()).join(" ");
+        this.run(&paths).exited(0).never_says("gort: ");
+    }
+}

@@ -1,8 +1,9 @@
 //! Initial contents of static thread-locals: what a block must look like when a goroutine starts.
 //!
 //! Every loaded object with thread-locals (a *module*) has an image: some initialised bytes, then zeros. glibc copies it when a block is
-//! made; for the next user of the same block we do. The images are copied once, when the runtime starts, so that a library that is
-//! unloaded later cannot take its image away.
+//! made; for the next user of the same block we do. The images are copied once, when the runtime starts. A library among them that had been
+//! loaded with `dlopen` stays for good from then on: if it were unloaded, glibc would give its place in the block, and its number, to the next
+//! library.
 //!
 //! libc's own module is left out: part of it are caches that a new thread would fill again and an old one frees at its end (the buffer of
 //! `strerror`, the allocator's words). Overwriting them would leak; `libc_words` restores those that have a meaning.
@@ -14,7 +15,7 @@ use super::super::Unavailable;
 use super::super::thread_pointer;
 use super::self_check::own_thread_local;
 use crate::sys::stackmem::{self, PAGE};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 
 /// From this size on, zero pages are given back rather than cleared.
 const DISCARD_BYTES: usize = 16 << 10;
@@ -53,6 +54,15 @@ struct Capture {
     tp: usize,
     static_bytes: usize,
     modules: Vec<Module>,
+    /// Where they were loaded from.
+    names: Vec<CString>,
+}
+
+/// Keeps the object of this name from being unloaded, if it is still there.
+fn keep_loaded(name: &CStr) {
+    const FLAGS: c_int = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: loads nothing. The handle is not needed: such an object is never unloaded.
+    unsafe { libc::dlopen(name.as_ptr(), FLAGS) };
 }
 
 /// # Safety
@@ -76,6 +86,8 @@ unsafe extern "C" fn capture_one(info: *mut libc::dl_phdr_info, _: libc::size_t,
         let initialised = unsafe { std::slice::from_raw_parts(image, header.p_filesz as usize) }.into();
         let zeros = (header.p_memsz - header.p_filesz) as usize;
         capture.modules.push(Module { id: info.dlpi_tls_modid, below, initialised, zeros });
+        // SAFETY: the loader's text, valid during the call.
+        capture.names.push(unsafe { CStr::from_ptr(info.dlpi_name) }.into());
     }
     0
 }
@@ -84,10 +96,19 @@ impl Image {
     /// Copies the images of all modules that now have static thread-locals.
     pub(super) fn capture(static_bytes: usize) -> Result<Image, Unavailable> {
         let tp = thread_pointer();
-        let mut capture = Capture { tp, static_bytes, modules: Vec::new() };
-        // SAFETY: the callback matches the data passed with it.
-        unsafe { libc::dl_iterate_phdr(Some(capture_one), (&raw mut capture).cast()) };
-        let mut modules = capture.modules;
+        let mut kept = Vec::new();
+        // Once to know whom to keep, once more with all of them kept, and again if another thread loads libraries meanwhile.
+        let mut modules = loop {
+            let mut capture = Capture { tp, static_bytes, modules: Vec::new(), names: Vec::new() };
+            // SAFETY: the callback matches the data passed with it.
+            unsafe { libc::dl_iterate_phdr(Some(capture_one), (&raw mut capture).cast()) };
+            if capture.names == kept {
+                break capture.modules;
+            }
+            kept = capture.names;
+            // The program has no name.
+            kept.iter().filter(|name| !name.is_empty()).for_each(|name| keep_loaded(name));
+        };
         // SAFETY: gives the address of the calling thread's errno.
         let errno_below = tp.wrapping_sub(unsafe { libc::__errno_location() } as usize);
         let Some(libc) = modules.iter().position(|module| module.holds(errno_below)) else {
