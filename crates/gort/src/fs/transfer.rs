@@ -42,6 +42,8 @@ const IS_DIRECT: u8 = 16;
 /// Whether its file system has blocks at all is known.
 const KNOWN_FS: u8 = 32;
 const HAS_BLOCKS: u8 = 64;
+/// What is written goes to the end.
+const IS_APPEND: u8 = 128;
 
 impl Description {
     pub(super) fn new() -> Self {
@@ -62,13 +64,14 @@ impl Description {
         let Ok(nature) = sys::nature(fd) else { return KNOWN | NO_READ_NOW | NO_WRITE_NOW };
         let disk = if nature.is_disk { IS_DISK } else { 0 };
         let direct = if nature.is_direct { IS_DIRECT } else { 0 };
+        let append = if nature.is_append { IS_APPEND } else { 0 };
         let now = match nature {
             _ if nature.is_direct => NO_READ_NOW | NO_WRITE_NOW,
             // A try may write a part, and then another process's line may come in between.
             _ if nature.is_append => NO_WRITE_NOW,
             _ => 0,
         };
-        let known = KNOWN | disk | direct | now;
+        let known = KNOWN | disk | direct | append | now;
         self.known.fetch_or(known, Relaxed);
         known
     }
@@ -77,10 +80,14 @@ impl Description {
     ///
     /// Not if its file system cannot tell what waits: the kernel would have a thread of its own do it, and two more would be woken for a transfer that most
     /// often only copies. And not what is no disk's at all but looks like a file, as
-    /// `/proc` does: such files want to know who reads them.
+    /// `/proc` does: such files want to know who reads them. Nor what is appended: where that ends, the kernel tells nobody but the cursor, which
+    /// io_uring does not move.
     fn suits_ring(&self, fd: BorrowedFd<'_>, not_now: u8) -> bool {
         let known = self.known(fd);
         if known & IS_DISK == 0 || known & not_now != 0 && known & IS_DIRECT == 0 {
+            return false;
+        }
+        if not_now == NO_WRITE_NOW && known & IS_APPEND != 0 {
             return false;
         }
         let known = if known & KNOWN_FS != 0 { known } else { self.ask_fs(fd) };
@@ -208,8 +215,7 @@ impl Description {
                 Err(_) => {}
             }
         }
-        let is_at_a_place = !matches!(at, At::Offset(offset) if offset > i64::MAX as u64);
-        Ok(Attempt::Rest(Rest { done, is_disk, not_now, is_at_a_place, _turn: turn }))
+        Ok(Attempt::Rest(Rest { done, is_disk, not_now, at: at.after(done), _turn: turn }))
     }
 }
 
@@ -227,12 +233,28 @@ struct Rest<'a> {
     is_disk: bool,
     /// What the description knows of tries of this kind.
     not_now: u8,
-    /// The offset is one: io_uring would take others for the cursor, or have another error.
-    is_at_a_place: bool,
+    at: At,
     _turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Rest<'_> {
+    /// Where that is, for io_uring. It must not be told to use the cursor itself: past the page cache it reads where that is and does not move it.
+    /// `None` for what is no offset: the plain call has the right error.
+    fn place(&self, fd: BorrowedFd<'_>) -> Option<u64> {
+        match self.at {
+            At::Cursor => sys::cursor(fd).ok(),
+            At::Offset(offset) => (offset <= i64::MAX as u64).then_some(offset),
+        }
+    }
+
+    /// Moves the cursor, if it is used, behind what was moved at `place`. It is our turn still.
+    fn moved(&self, fd: BorrowedFd<'_>, place: u64, outcome: io::Result<usize>) -> io::Result<usize> {
+        if let (At::Cursor, Ok(count @ 1..)) = (self.at, &outcome) {
+            sys::set_cursor(fd, place + *count as u64)?;
+        }
+        outcome
+    }
+
     /// Moves the rest: by `sqe` in the kernel if that can be, else by `f` on a thread.
     ///
     /// # Safety
@@ -246,9 +268,12 @@ impl Rest<'_> {
         f: impl FnOnce() -> Result<usize, Errno> + Send,
     ) -> io::Result<usize> {
         let done = self.done;
-        let suits = self.is_at_a_place && description.suits_ring(fd, self.not_now);
-        // SAFETY: as the caller says.
-        let by_ring = if suits { unsafe { ring::run(sqe) } } else { None };
+        let place = if description.suits_ring(fd, self.not_now) { self.place(fd) } else { None };
+        let by_ring = match place {
+            // SAFETY: as the caller says.
+            Some(place) => unsafe { ring::run(sqe.at(place)) }.map(|outcome| self.moved(fd, place, outcome)),
+            None => None,
+        };
         let f = || Ok(f()?);
         let outcome = match by_ring {
             Some(outcome) => outcome,

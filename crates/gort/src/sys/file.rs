@@ -120,6 +120,18 @@ unsafe fn now(
     })
 }
 
+/// Where the cursor is.
+pub(crate) fn cursor(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
+    // SAFETY: numbers.
+    unsafe { syscall3(libc::SYS_lseek, fd.as_raw_fd() as usize, 0, libc::SEEK_CUR as usize) }.map(|place| place as u64)
+}
+
+/// Puts the cursor there.
+pub(crate) fn set_cursor(fd: BorrowedFd<'_>, place: u64) -> Result<(), Errno> {
+    // SAFETY: numbers.
+    unsafe { syscall3(libc::SYS_lseek, fd.as_raw_fd() as usize, place as usize, libc::SEEK_SET as usize) }.map(drop)
+}
+
 /// Waits until what was written is on the disk: the contents, and all of the metadata or what is needed to read them.
 pub(crate) fn sync(fd: BorrowedFd<'_>, contents_only: bool) -> Result<(), Errno> {
     let number = if contents_only { libc::SYS_fdatasync } else { libc::SYS_fsync };

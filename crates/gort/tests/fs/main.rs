@@ -7,6 +7,7 @@ mod common;
 mod contexts;
 mod crowd;
 mod oracle;
+mod past_cache;
 mod std_surface;
 mod support;
 mod uring;

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 #[repr(align(4096))]
-struct Page([u8; 4096]);
+pub(crate) struct Page(pub(crate) [u8; 4096]);
 
 /// A file past the page cache; with it where the file system cannot.
 fn direct(path: &Path) -> File {
@@ -25,7 +25,7 @@ fn direct(path: &Path) -> File {
 }
 
 /// Whether files get io_uring in this process; if so, they have it from here on.
-fn has_uring(file: &File) -> bool {
+pub(crate) fn has_uring(file: &File) -> bool {
     loop {
         file.sync_data().unwrap();
         match metrics().file_backend {
@@ -40,7 +40,15 @@ fn has_uring(file: &File) -> bool {
 #[gort::test(timeout = 120)]
 fn everything_on_threads_too() {
     if !child::is_child() {
-        let quick = ["oracle::", "std_surface::", "contexts::", "direct_reads", "cached_in_part", "uring::given_up"];
+        let quick = [
+            "oracle::",
+            "std_surface::",
+            "contexts::",
+            "direct_reads",
+            "cached_in_part",
+            "past_cache",
+            "uring::given_up",
+        ];
         child::run_all(&quick, &[("GORT_FS", "threads")]);
     }
 }
@@ -49,7 +57,8 @@ fn everything_on_threads_too() {
 #[gort::test(timeout = 120)]
 fn everything_in_bound_mode_too() {
     if !child::is_child() {
-        let quick = ["random_operations", "direct_reads", "cached_in_part", "uring::given_up", "uring::a_hog"];
+        let quick =
+            ["random_operations", "direct_reads", "past_cache", "cached_in_part", "uring::given_up", "uring::a_hog"];
         child::run_all(&quick, &[("GORT_MODE", "bound")]);
     }
 }

@@ -168,7 +168,7 @@ pub(crate) struct Sqe {
 impl Sqe {
     fn new(opcode: u8, fd: RawFd, address: usize, len: usize, at: At) -> Self {
         let offset = match at {
-            // The kernel's word for the cursor.
+            // The kernel's word for the cursor, and for what has none. Not for files: past the page cache it does not move the cursor.
             At::Cursor => u64::MAX,
             At::Offset(offset) => offset,
         };
@@ -186,12 +186,12 @@ impl Sqe {
         Self::new(WRITE, fd, from as usize, len, at)
     }
 
-    /// Reads into several pieces, at the cursor.
+    /// Reads into several pieces, where [`at`](Self::at) says.
     pub(crate) fn read_vectored(fd: RawFd, pieces: &mut [IoSliceMut<'_>]) -> Self {
         Self::new(READV, fd, pieces.as_mut_ptr() as usize, pieces.len().min(MAX_PIECES), At::Cursor)
     }
 
-    /// Writes several pieces, at the cursor.
+    /// Writes several pieces, where [`at`](Self::at) says.
     pub(crate) fn write_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> Self {
         Self::new(WRITEV, fd, pieces.as_ptr() as usize, pieces.len().min(MAX_PIECES), At::Cursor)
     }
@@ -205,6 +205,11 @@ impl Sqe {
     /// Ends this operation early, which is known by its word, if that can be done.
     pub(crate) fn cancel(other: Self) -> Self {
         Self::new(ASYNC_CANCEL, -1, other.user_data as usize, 0, At::Offset(0))
+    }
+
+    /// The same at that offset.
+    pub(crate) fn at(self, offset: u64) -> Self {
+        Self { offset, ..self }
     }
 
     /// Its descriptor.
