@@ -207,8 +207,8 @@ impl Description {
         // The plain call looks closer at a transfer of nothing: at a directory, say.
         if known & not_now == 0 && len != 0 {
             match now() {
-                // A read has found the end.
-                Ok(0) if not_now == NO_READ_NOW => return Ok(Attempt::Over(0)),
+                // A read has found the end. Where that may be wrong, the plain call looks again.
+                Ok(0) if not_now == NO_READ_NOW && !sys::tries_end_early() => return Ok(Attempt::Over(0)),
                 Ok(count) if !is_disk || count >= len => return Ok(Attempt::Over(count)),
                 Ok(count) => done = count,
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => _ = self.known.fetch_or(not_now, Relaxed),

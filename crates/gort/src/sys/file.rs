@@ -1,9 +1,12 @@
 //! Reading and writing of files, and what has to be known of a file to choose how.
 
 use super::raw::{Errno, retry, syscall1, syscall2, syscall3, syscall4, syscall6};
+use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Where an operation takes place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +123,34 @@ unsafe fn now(
     })
 }
 
+/// Whether a try to read may say that the file has ended where it has not: Linux 5.9 and 5.10 (BUGS in readv(2)).
+#[cold]
+pub(crate) fn tries_end_early() -> bool {
+    const UNKNOWN: u8 = 0;
+    static KNOWN: AtomicU8 = AtomicU8::new(UNKNOWN);
+    // Relaxed, both: it stands for itself, and all find the same.
+    let known = KNOWN.load(Relaxed);
+    if known != UNKNOWN {
+        return known > 1;
+    }
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: the kernel fills a `utsname` with texts that end; all zero is one, too.
+    let early = unsafe {
+        syscall2(libc::SYS_uname, names.as_mut_ptr() as usize, 0).ok();
+        is_early(CStr::from_ptr((*names.as_ptr()).release.as_ptr()).to_bytes())
+    };
+    KNOWN.store(1 + u8::from(early), Relaxed);
+    early
+}
+
+/// Whether `release`, as `uname` tells it, is one of those.
+fn is_early(release: &[u8]) -> bool {
+    let is = |version: &[u8]| {
+        release.strip_prefix(version).is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_digit))
+    };
+    is(b"5.9") || is(b"5.10")
+}
+
 /// Where the cursor is.
 pub(crate) fn cursor(fd: BorrowedFd<'_>) -> Result<u64, Errno> {
     // SAFETY: numbers.
@@ -176,4 +207,20 @@ pub(crate) fn nature(fd: BorrowedFd<'_>) -> Result<Nature, Errno> {
 /// Whether a file of this mode is on a disk; else opening, reading or writing it may wait for somebody: pipes, sockets, terminals.
 pub(crate) fn is_disk(mode: u32) -> bool {
     matches!(mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR | libc::S_IFBLK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_early;
+
+    #[test]
+    fn releases_whose_tries_end_early_are_known() {
+        for release in ["5.9", "5.9.0-rc3", "5.9.16-gentoo", "5.10", "5.10-rc1", "5.10.0-28-amd64", "5.10.234+"] {
+            assert!(is_early(release.as_bytes()), "{release}");
+        }
+        for release in ["", "5", "5.1", "5.8.18", "5.11.0", "5.100.1", "5.90", "5.15.0-91-generic", "15.9.1", "6.18.0"]
+        {
+            assert!(!is_early(release.as_bytes()), "{release}");
+        }
+    }
 }
