@@ -190,3 +190,38 @@ fn an_end_of_the_reader_and_of_a_context() {
     writer.write_all(b"later\nfor a thread\n").unwrap();
     running.wait().exited(0);
 }
+
+/// The person's side of a terminal is not opened again, which would be a new terminal; and a terminal that is set to give up by itself does.
+#[test]
+fn a_terminal_is_the_one_it_was() {
+    let this = child::of(|case| {
+        let read = || {
+            let mut buf = [0; 8];
+            let count = stdin().read(&mut buf).unwrap();
+            String::from_utf8_lossy(&buf[..count]).into_owned()
+        };
+        assert_eq!(gort::go(read).join().unwrap(), case);
+    });
+    for procs in PROCS {
+        let (person, programs) = terminal();
+        raw_with_timer(&programs);
+        this.case("").env("GORT_MAXPROCS", procs).start_with(programs.into(), Stdio::null()).wait().exited(0);
+        drop(person);
+        let (person, programs) = terminal();
+        raw_with_timer(&programs);
+        File::from(programs.try_clone().unwrap()).write_all(b"hello").unwrap();
+        this.case("hello").env("GORT_MAXPROCS", procs).start_with(person.into(), Stdio::null()).wait().exited(0);
+    }
+}
+
+/// Bytes pass as they are, and a read gives up after a tenth of a second.
+fn raw_with_timer(terminal: &OwnedFd) {
+    // SAFETY: all-zero settings are valid, and the calls read and write live ones.
+    unsafe {
+        let mut settings: libc::termios = std::mem::zeroed();
+        assert_eq!(libc::tcgetattr(terminal.as_raw_fd(), &raw mut settings), 0);
+        libc::cfmakeraw(&raw mut settings);
+        (settings.c_cc[libc::VMIN], settings.c_cc[libc::VTIME]) = (0, 1);
+        assert_eq!(libc::tcsetattr(terminal.as_raw_fd(), libc::TCSANOW, &raw const settings), 0);
+    }
+}

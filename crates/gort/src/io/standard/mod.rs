@@ -44,7 +44,7 @@ static INPUT: Mutex<Option<BufReader<Raw>>> = Mutex::new(None);
 /// Standard input of the process, as [`std::io::Stdin`], that parks.
 ///
 /// What it has read ahead is kept in a buffer that all share who use this type, and not with `std::io::stdin`: use one of the two. Where it comes from is settled
-/// at the first use. A terminal, pipe or device is opened once more for that, so that the shell's own is left as it is; a regular file is read in a
+/// at the first use. A terminal or pipe is opened once more for that, so that the shell's own is left as it is; a regular file is read in a
 /// [marked section](crate::blocking).
 #[derive(Clone, Copy, Debug)]
 pub struct Stdin(());
@@ -235,7 +235,7 @@ macro_rules! outputs {
         /// Nothing is kept back, so there is nothing to flush: what a `writeln!` has written is sent as one piece. For many small pieces put a
         /// [`BufWriter`](std::io::BufWriter) around it. A write gives `BrokenPipe` when it goes to a pipe that nobody reads any more.
         ///
-        /// Where it goes is settled at the first use. A terminal, pipe or device is opened once more for that, so that the shell's own is left as it is; a
+        /// Where it goes is settled at the first use. A terminal or pipe is opened once more for that, so that the shell's own is left as it is; a
         /// regular file is written in a [marked section](crate::blocking).
         #[derive(Clone, Copy, Debug)]
         pub struct $type(());

@@ -3,8 +3,9 @@
 //! The descriptor is inherited, and its mode belongs to all who have the open file, the shell above all: put into non-blocking mode, it would be so for them.
 //! So, at the first use:
 //!
-//! 1. A pipe, a terminal or another device is opened once more, through /proc. That open file is ours, non-blocking, and watched by the poller.
-//! 2. What cannot be opened again, a socket for example, or without /proc, is watched as it is. A look says whether it is ready, and the call follows; one that
+//! 1. A pipe or a terminal is opened once more, through /proc. That open file is ours, non-blocking, and watched by the poller. A terminal that is set to give
+//!    up by itself (`VTIME`) is read in a marked section when nothing is there.
+//! 2. What cannot be opened again, a socket or another device for example, or without /proc, is watched as it is. A look says whether it is ready, and the call follows; one that
 //!    somebody else has been faster at blocks its thread.
 //! 3. What epoll refuses, files and `/dev/null`, is read and written in a [marked section](crate::blocking).
 //!
@@ -46,7 +47,7 @@ impl Stream {
 
     fn way(&self) -> &Way {
         self.way.get_or_init(|| {
-            if sys::has_no_place(self.fd)
+            if sys::can_be_reopened(self.fd)
                 && let Ok(own) = sys::reopen(self.fd, self.writes)
                 && let Ok(handle) = Handle::new(own, false, true)
             {
@@ -69,7 +70,16 @@ impl Stream {
         }
         let site = Location::caller();
         let read = match self.way() {
-            Way::Own(handle) => handle.read(buf.len(), site, |fd| read(fd, buf)),
+            Way::Own(handle) => {
+                let read = handle.read_other(site, |fd| match read(fd, buf) {
+                    Err(Errno::AGAIN) if sys::has_timer(fd) => Ok(None),
+                    outcome => outcome.map(Some),
+                });
+                match read {
+                    Ok(None) => marked(|| file::read(self.fd(), At::Cursor, as_uninit(buf))),
+                    read => read.map(Option::unwrap_or_default),
+                }
+            }
             Way::Shared(handle) => handle.read(buf.len(), site, |fd| pipe::read(fd, buf)),
             Way::Marked => marked(|| file::read(self.fd(), At::Cursor, as_uninit(buf))),
         };
