@@ -217,3 +217,28 @@ fn the_limit_on_processes_is_said_once_and_the_program_goes_on() {
         }
     }
 }
+
+/// Mutexes that processes share compare thread ids: goroutines of two processes must not have the same.
+#[test]
+fn processes_give_goroutines_different_thread_ids() {
+    if needs_migration("a goroutine has its thread's id") {
+        return;
+    }
+    let this = child::of(|_| {
+        let id = gort::go(|| {
+            let mut mutex = libc::PTHREAD_MUTEX_INITIALIZER;
+            // SAFETY: a mutex of this frame's. Its third word is the id of its owner.
+            unsafe {
+                libc::pthread_mutex_lock(&mut mutex);
+                let id = (&raw const mutex).cast::<u32>().add(2).read_volatile();
+                libc::pthread_mutex_unlock(&mut mutex);
+                id
+            }
+        });
+        println!("id {}", id.join().unwrap());
+    });
+    let id = || this.run("").exited(0).value("id").parse::<u32>().unwrap();
+    let ids = [id(), id()];
+    assert!(ids[0].abs_diff(ids[1]) > 4, "{ids:?}");
+    assert!(ids.iter().all(|id| (1 << 22..1 << 30).contains(id)), "above the kernel's: {ids:?}");
+}

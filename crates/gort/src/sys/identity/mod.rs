@@ -13,6 +13,7 @@
 
 #![cfg_attr(not(target_env = "gnu"), allow(dead_code, reason = "what only blocks need"))]
 
+use super::{clock, raw};
 use std::fmt;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
@@ -99,17 +100,39 @@ const FIRST_TID: i32 = 1 << 22;
 /// And end below what fits beside the flag bits of a futex word that names its owner (FUTEX_TID_MASK).
 const TID_LIMIT: i32 = 1 << 30;
 
-/// A thread id that no kernel thread and no other block has.
+/// A thread id that no kernel thread and no other block of this process has.
 ///
 /// Recursive, error-checking and robust mutexes of the C library compare it, so two live goroutines must differ. It belongs to the *block*,
 /// not to the goroutine: a block that is used again keeps its id, as a kernel reuses ids of threads that have ended. Blocks are never given
 /// back, so an id would only repeat with more than a billion of them, which no address space holds. (An id per goroutine would cost a
 /// shared counter per start and repeat within minutes, while long-lived goroutines still hold the first ones.)
+///
+/// Processes that share such a mutex compare ids, too. Each counts from a point of its own, drawn at random: that two of them meet is unlikely,
+/// not impossible.
 pub(crate) fn next_tid() -> i32 {
-    static NEXT: AtomicI32 = AtomicI32::new(FIRST_TID);
-    // Relaxed: only the value counts, and the read-modify-write makes it unique.
+    static NEXT: AtomicI32 = AtomicI32::new(NONE);
+    const NONE: i32 = 0;
+    // Relaxed, here and below: only the value counts, and the read-modify-write makes it unique.
+    if NEXT.load(Relaxed) == NONE {
+        // Another thread's point is as good.
+        let _ = NEXT.compare_exchange(NONE, random_tid(), Relaxed, Relaxed);
+    }
     let step = |tid: i32| Some(if tid + 1 < TID_LIMIT { tid + 1 } else { FIRST_TID });
     NEXT.fetch_update(Relaxed, Relaxed, step).unwrap_or(FIRST_TID)
+}
+
+/// Any of the ids. Not from the random bytes that the kernel gives a program at its start: a child forked before the first goroutine has the same.
+fn random_tid() -> i32 {
+    let mut random = [0_u8; 4];
+    let (at, bytes) = (random.as_mut_ptr() as usize, random.len());
+    // SAFETY: the kernel writes at most so many bytes.
+    let drawn = unsafe { raw::syscall3(libc::SYS_getrandom, at, bytes, libc::GRND_NONBLOCK as usize) };
+    let random = match drawn {
+        Ok(4) => u32::from_ne_bytes(random),
+        // Early at boot, or refused: different, if not random.
+        _ => (clock::now_ns() as u32) ^ std::process::id().wrapping_mul(0x9E37_79B9),
+    };
+    FIRST_TID + (random % (TID_LIMIT - FIRST_TID).cast_unsigned()).cast_signed()
 }
 
 /// The thread pointer: the address of the current thread block.
