@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 
+mod leftovers;
 mod libraries;
 
 pub(crate) fn identity() -> &'static Identity {

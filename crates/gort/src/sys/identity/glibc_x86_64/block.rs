@@ -11,7 +11,7 @@
 //! The order of a block's life follows glibc's own for a thread whose stack it uses again (`get_cached_stack` in nptl/allocatestack.c):
 //! destructors, keys, libc's own clean-up, then the images again.
 
-use super::super::{next_tid, thread_pointer};
+use super::super::{Unavailable, next_tid, thread_pointer};
 use super::Identity;
 use super::symbols::{ROBUST_HEAD_AFTER_TID, ROBUST_PREV_AFTER_TID};
 use std::io;
@@ -142,7 +142,18 @@ impl Identity {
             if let Some(words) = &self.malloc {
                 words.forget(tp);
             }
+            self.record.forget_cancel(tp);
+            self.leave_robust(tp);
         }
+    }
+
+    /// Whether a block's record is what a new thread's is.
+    ///
+    /// # Safety
+    /// A made block that nobody uses.
+    pub(in super::super) unsafe fn record_is_as_new(&self, tp: usize) -> Result<(), Unavailable> {
+        // SAFETY: as the caller says.
+        unsafe { self.record.compare(tp, self.offsets.record_bytes) }
     }
 
     /// Frees what glibc keeps for a block. Its memory may then be unmapped or used for another.

@@ -33,10 +33,7 @@ impl Identity {
         // SAFETY: a flag inside the current block, verified by `reference`.
         if unsafe { used.read() } {
             // SAFETY: as this function.
-            unsafe { self.run_key_destructors(tp, used) };
-            // A key's destructor may have used a thread-local for the first time. glibc would leak it.
-            // SAFETY: as above.
-            unsafe { (self.functions.call_destructors)() };
+            unsafe { self.end_keys(tp, used) };
         }
         // SAFETY: the current block's, after the last user code.
         unsafe { self.words.end(tp, self.functions.close_resolver) };
@@ -46,9 +43,29 @@ impl Identity {
         }
     }
 
+    /// A key's destructor may have used a thread-local for the first time, which glibc would leak, and that one's destructor may set a key: by
+    /// turns until there is nothing left, or as often as there are rounds. What is set by then is forgotten.
+    ///
     /// # Safety
     /// As `run_destructors`; `used` is the flag in the block at `tp`.
     #[cold]
+    unsafe fn end_keys(&self, tp: usize, used: *mut bool) {
+        for _ in 0..ROUNDS {
+            // SAFETY: as the caller says. Volatile: pthread_setspecific sets it.
+            unsafe {
+                if !used.read_volatile() {
+                    return;
+                }
+                self.run_key_destructors(tp, used);
+                (self.functions.call_destructors)();
+            }
+        }
+        // SAFETY: as the caller says.
+        unsafe { self.forget_keys(tp, used) };
+    }
+
+    /// # Safety
+    /// As `end_keys`.
     unsafe fn run_key_destructors(&self, tp: usize, used: *mut bool) {
         let blocks = (tp + self.offsets.specific) as *mut *mut KeyValue;
         for _ in 0..ROUNDS {
@@ -67,6 +84,14 @@ impl Identity {
                 break;
             }
         }
+        // SAFETY: as the caller says.
+        unsafe { self.forget_keys(tp, used) };
+    }
+
+    /// # Safety
+    /// As `end_keys`.
+    unsafe fn forget_keys(&self, tp: usize, used: *mut bool) {
+        let blocks = (tp + self.offsets.specific) as *mut *mut KeyValue;
         // SAFETY: the blocks of the current record: the first is part of it, the others are glibc's heap allocations.
         unsafe {
             ptr::write_bytes(blocks.read(), 0, KEYS_PER_BLOCK);

@@ -12,6 +12,7 @@
 //! | `late` | thread-locals of libraries loaded after the start |
 //! | `record` | what else `pthread_create` writes into a thread's record |
 //! | `roster` | glibc's list of threads, and our blocks on it |
+//! | `robust` | robust mutexes that are held at the end |
 //! | `setxid` | setuid and its family while goroutines run |
 //! | `reference` | what a fresh thread of glibc's own looks like: the measure for all of the above |
 //! | `self_check` | a block tried out on two threads before anything depends on it |
@@ -31,6 +32,7 @@ mod libc_words;
 mod malloc_words;
 mod record;
 mod reference;
+mod robust;
 mod roster;
 mod self_check;
 mod setxid;

@@ -26,7 +26,7 @@ use super::symbols::{Offsets, offset};
 use crate::sys::stackmem::{self, PAGE};
 use crate::sys::thread::gettid;
 use crate::sys::{futex, raw};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
@@ -63,12 +63,16 @@ pub(super) struct Record {
     given: Box<[Given]>,
     /// A thread's own business.
     own: Box<[Range<usize>]>,
+    /// Words of cancellation: their places, and their values in a new block.
+    cancel: Box<[(usize, usize)]>,
 }
 
 /// A thread's record at its start.
 struct Glimpse {
     tp: usize,
     words: Vec<usize>,
+    /// The same when the thread had changed how it may be cancelled.
+    uncancelled: Vec<usize>,
     /// The thread's stack, its function and argument, and the signals that it blocks.
     stack: (usize, usize),
     entry: usize,
@@ -77,6 +81,14 @@ struct Glimpse {
     /// The kernel's id of the thread, once all is written.
     done: AtomicU32,
 }
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
+}
+/// `PTHREAD_CANCEL_DISABLE`, `PTHREAD_CANCEL_ASYNCHRONOUS`.
+const NOT_CANCELLED: c_int = 1;
+const AT_ONCE: c_int = 1;
 
 extern "C" fn look(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `Glimpse::take` passes this and waits until `done`.
@@ -87,6 +99,21 @@ extern "C" fn look(argument: *mut c_void) -> *mut c_void {
         *word = unsafe { ((tp + index * WORD) as *const usize).read_volatile() };
     }
     glimpse.tp = tp;
+    let (mut state, mut kind) = (0, 0);
+    // SAFETY: places for the values before. Nobody cancels this thread.
+    unsafe {
+        pthread_setcancelstate(NOT_CANCELLED, &mut state);
+        pthread_setcanceltype(AT_ONCE, &mut kind);
+    }
+    for (index, word) in glimpse.uncancelled.iter_mut().enumerate() {
+        // SAFETY: as above.
+        *word = unsafe { ((tp + index * WORD) as *const usize).read_volatile() };
+    }
+    // SAFETY: as above.
+    unsafe {
+        pthread_setcanceltype(kind, &mut kind);
+        pthread_setcancelstate(state, &mut state);
+    }
     // SAFETY: the kernel writes one word.
     let asked = unsafe {
         raw::syscall4(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK as usize, 0, &raw mut glimpse.mask as usize, WORD)
@@ -109,6 +136,7 @@ impl Glimpse {
         let mut glimpse = Box::new(Glimpse {
             tp: 0,
             words: vec![0; offsets.record_bytes / WORD],
+            uncancelled: vec![0; offsets.record_bytes / WORD],
             stack: (base, bytes),
             entry: look as *const () as usize,
             argument: 0,
@@ -226,7 +254,14 @@ impl Record {
                 return Err(wrong(place, &format!("{first:#x} in one thread, {second:#x} in another")));
             }
         }
-        Ok(Record { given: given.into(), own: own.into() })
+        // glibc's flags, and where they are not among these, the words that the thread changed.
+        let changes = |glimpse: &Glimpse, place: usize| glimpse.word(place) != glimpse.uncancelled[place / WORD];
+        let is_cancel = |place: &usize| *place == flags || (changes(&one, *place) && changes(&other, *place));
+        let cancel = (0..offsets.record_bytes).step_by(WORD).filter(is_cancel);
+        let cancel: Vec<_> = cancel.filter(|place| !own.iter().any(|own| own.contains(place))).collect();
+        let value = |place: usize| given.iter().find(|given| given.at == place).map_or(0, |given| given.value);
+        let cancel = cancel.into_iter().map(|place| (place, value(place))).collect();
+        Ok(Record { given: given.into(), own: own.into(), cancel })
     }
 
     /// Writes what `pthread_create` would have written into the record of the block at `tp`.
@@ -237,6 +272,24 @@ impl Record {
         for &Given { at, value, relative } in &self.given {
             // SAFETY: a word of the block's record.
             unsafe { *((tp + at) as *mut usize) = if relative { tp.wrapping_add(value) } else { value } };
+        }
+    }
+
+    /// Forgets how the thread of the block at `tp` may be cancelled, and that it was.
+    ///
+    /// # Safety
+    /// A made block that nobody uses.
+    #[inline]
+    pub(super) unsafe fn forget_cancel(&self, tp: usize) {
+        for &(at, value) in &self.cancel {
+            let word = (tp + at) as *mut usize;
+            // SAFETY: a word of the block's record. Volatile: libc writes it. `setuid` may set and clear a flag meanwhile, for a thread that it then does not
+            // find; it minds neither.
+            unsafe {
+                if word.read_volatile() != value {
+                    word.write_volatile(value);
+                }
+            }
         }
     }
 

@@ -264,7 +264,7 @@ pub(super) fn run(identity: &mut Identity, fresh: &Fresh) -> Result<(), Unavaila
         // SAFETY: fresh memory of the right size and alignment; this is an OS thread.
         unsafe { identity.make(scratch.tp) }.map_err(no_memory)?;
         // SAFETY: made just now.
-        let outcome = unsafe { identity.record.compare(scratch.tp, identity.offsets.record_bytes) }
+        let outcome = unsafe { identity.record_is_as_new(scratch.tp) }
             .and_then(|()| compare(identity, scratch.tp, fresh))
             .and_then(|()| try_out(identity, scratch.tp, key));
         // SAFETY: both threads have ended; nobody uses the block.
