@@ -108,7 +108,7 @@ fn a_size_that_nobody_has_is_refused_by_name() {
     let payload = catch_unwind(|| gort::with_stack((1 << 30) + 1, || ())).unwrap_err();
     let text = payload.downcast::<String>().unwrap();
     assert_eq!(*text, "gort::with_stack: 1073741825 bytes are more than 1 GiB, the largest stack there is");
-    assert_eq!(gort::with_stack(0, || deep(20, 0)), 20, "rounded up to what there is");
+    assert_eq!(gort::with_stack(0, || deep(12, 0)), 12, "rounded up to what there is");
 }
 
 /// Who asks for the bounds of the stack gets those of the one that is in use.
