@@ -2,7 +2,7 @@
 //!
 //! The first operation that could use it asks for it and does without; so do all others until it is there. The monitor starts it, as it does all threads
 //! of which nobody says anything: it has never run user code, so they inherit nothing odd, credentials, name spaces and priority among it. Where
-//! io_uring is refused, that stays so, and files have threads (`fs::turn`).
+//! io_uring is refused, that stays so until the next start, and files have threads (`fs::turn`).
 //!
 //! Threads that the kernel makes for it count as threads of the runtime, all that there may be of them, from the moment at which it is up.
 
@@ -33,6 +33,7 @@ pub(super) fn choose(choice: Fs) -> Result<(), String> {
     CHOICE.store(choice as u8, Relaxed);
     // One of before that is still there, because an operation of it is.
     uring::set_stops(false);
+    uring::forget_refusal();
     if choice != Fs::Uring {
         return Ok(());
     }

@@ -12,7 +12,7 @@
 //! | `Wanted` | the monitor is to start it | the monitor: `Starting` |
 //! | `Starting` | it makes its ring | the thread: `Up`, `Refused` |
 //! | `Up` | operations are taken | the thread, told to stop, when it has none: `Off`, or `Wanted` |
-//! | `Refused` | io_uring cannot be had | nobody, but for what is below |
+//! | `Refused` | io_uring cannot be had | the next start of the runtime: `Off`; else nobody, but for what is below |
 //!
 //! The state changes under a lock, which also guards the descriptor by which the thread is woken: it is never written to after it was closed.
 //!
@@ -127,6 +127,15 @@ pub(crate) fn want() -> bool {
         door.set(State::Wanted);
     }
     is_first
+}
+
+/// A new start: what was refused to the one before may be had by this one.
+pub(crate) fn forget_refusal() {
+    let mut door = DOOR.lock();
+    if door.state == State::Refused {
+        door.refused_because = None;
+        door.set(State::Off);
+    }
 }
 
 /// Wakes the thread, for somebody to whom the inbox has said so. True: there is none, and the monitor has to hear of it.

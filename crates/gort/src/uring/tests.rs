@@ -1,6 +1,6 @@
 //! The thread with tiny queues, and goroutines played by plain threads.
 
-use super::{NOT_DONE, Op, Room, State, begin, refuse, run, set_stops, state, want};
+use super::{NOT_DONE, Op, Room, State, begin, forget_refusal, refuse, run, set_stops, state, want};
 use crate::context::Bound;
 use crate::g::{GList, WaitReason};
 use crate::sched;
@@ -67,4 +67,12 @@ fn what_is_handed_over_comes_back_once() {
     refuse("a test", deliver);
     assert_eq!((wait(&op), state()), (NOT_DONE, State::Refused));
     assert_eq!(super::refused_because(), Some("a test"));
+    // A new start tries again; and changes nothing of what was not refused.
+    forget_refusal();
+    assert_eq!((state(), super::refused_because()), (State::Off, None));
+    assert!(want());
+    forget_refusal();
+    assert_eq!(state(), State::Wanted);
+    assert!(begin());
+    refuse("a test", deliver);
 }
