@@ -4,7 +4,7 @@
 //! whoever sends a signal do so under one lock, and no signal reaches a stranger.
 //!
 //! A wait is one for a descriptor that becomes readable at the end (pidfd), made when somebody waits. Where there is none to be had, by the kernel's
-//! age, a filter or the limit on descriptors, a thread waits: it looks at the end and takes nothing, so a wait that has been given up loses no status.
+//! age, a filter or the limit on descriptors, the wait is one of sleeps: a thread that waits could not be called back from a wait that has been given up.
 
 use crate::context::{self, Context};
 use crate::handle::Handle;
@@ -13,7 +13,7 @@ use crate::signal::Signal;
 use crate::sync::{Mutex, MutexGuard};
 use crate::sys::child as sys;
 use crate::sys::raw::Errno;
-use crate::{blocking_ctx, sched, spawn};
+use crate::{sched, spawn};
 use std::io;
 use std::panic::Location;
 use std::process::{Child, ExitStatus};
@@ -25,6 +25,9 @@ pub(super) struct Life {
     child: Mutex<Child>,
     pub(super) id: u32,
 }
+
+/// Between two looks at a child that cannot be watched: so late at most its end is seen.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a wait for a child watches, once there has been one.
 pub(super) type Watch = Option<Handle>;
@@ -73,7 +76,7 @@ impl Life {
         if watch.is_none() {
             *watch = sys::pidfd_open(self.id).ok().and_then(|fd| Handle::new(fd, false, true).ok());
         }
-        let Some(handle) = watch else { return self.wait_on_a_thread(deadline) };
+        let Some(handle) = watch else { return self.wait_in_sleeps(deadline) };
         handle.set_deadline(Side::Read, deadline)?;
         handle.read_other(site, |_| match self.try_wait() {
             Ok(None) => Err(Errno::AGAIN),
@@ -82,12 +85,13 @@ impl Life {
         })?
     }
 
-    fn wait_on_a_thread(&self, deadline: Option<Instant>) -> io::Result<ExitStatus> {
-        let id = self.id;
+    fn wait_in_sleeps(&self, deadline: Option<Instant>) -> io::Result<ExitStatus> {
         let context = context::current();
         let context = deadline.map_or_else(|| context.clone(), |deadline| context.with_deadline(deadline).0);
+        let mut pause = Duration::from_millis(1);
         loop {
-            blocking_ctx(&context, move || sys::wait_for_end(id))??;
+            context.sleep(pause)?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
             if let Some(status) = self.try_wait()? {
                 return Ok(status);
             }

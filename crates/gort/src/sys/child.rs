@@ -9,15 +9,6 @@ pub(crate) fn pidfd_open(pid: u32) -> Result<OwnedFd, Errno> {
     unsafe { Ok(OwnedFd::from_raw_fd(raw::syscall2(libc::SYS_pidfd_open, pid as usize, 0)? as RawFd)) }
 }
 
-/// Waits until the child has ended, with its thread, and leaves it as it is: its status is still to be fetched.
-pub(crate) fn wait_for_end(pid: u32) -> Result<(), Errno> {
-    let what = libc::WEXITED | libc::WNOWAIT;
-    // SAFETY: without a place for what it finds out the call writes nothing.
-    raw::retry(|| unsafe {
-        raw::syscall5(libc::SYS_waitid, libc::P_PID as usize, pid as usize, 0, what as usize, 0).map(drop)
-    })
-}
-
 /// Sends `signal` to the process.
 pub(crate) fn kill(pid: u32, signal: i32) -> Result<(), Errno> {
     // SAFETY: no memory is involved.

@@ -47,5 +47,6 @@ mod streams;
 mod support;
 mod thread_exits;
 mod threads;
+mod unwatched;
 mod waits;
 mod watchdog;
