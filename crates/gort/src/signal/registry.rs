@@ -134,7 +134,7 @@ impl Registry {
         let Some(before) = self.before.remove(&signal) else { return };
         if Action::of(signal).is_ok_and(|now| now.is_notice() || now.is_ignore()) {
             // It was accepted before.
-            let _ = before.set(signal);
+            let _ = before.set_after_pending(signal);
         }
     }
 }

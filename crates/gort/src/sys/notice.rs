@@ -104,6 +104,26 @@ impl Action {
         self.0.sa_sigaction == Self::notice().0.sa_sigaction
     }
 
+    /// Makes this what is done from here on: what was sent before is still answered by what was done until now.
+    ///
+    /// The kernel looks up what is done when a thread takes the signal, which for one that was sent to the process may be later. So the calling thread takes
+    /// first what has come.
+    pub(crate) fn set_after_pending(&self, signal: i32) -> io::Result<()> {
+        let (mut only, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: the first call makes the set, the second one adds a number that the kernel or libc checks, the others read both and fill `before`.
+        // A change of its mask makes a thread look at what waits for the whole process, and it takes that before the call that lets it through returns.
+        unsafe {
+            libc::sigemptyset(only.as_mut_ptr());
+            libc::sigaddset(only.as_mut_ptr(), signal);
+            libc::pthread_sigmask(libc::SIG_BLOCK, only.as_ptr(), before.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, only.as_ptr(), null_mut());
+        }
+        let set = self.set(signal);
+        // SAFETY: filled by the first change.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), null_mut()) };
+        set
+    }
+
     /// Makes this what is done.
     pub(crate) fn set(&self, signal: i32) -> io::Result<()> {
         // SAFETY: the action is one that was asked for, or `simple`: its handler may be called at any time.

@@ -192,6 +192,22 @@ fn a_storm_of_one_signal_hides_no_other() {
     }
 }
 
+/// What was sent while there was a receiver is not answered by what comes after it, though no thread may have taken it yet.
+#[test]
+fn what_was_sent_before_the_receiver_went_does_not_end_the_program() {
+    let this = child::of(|_| {
+        for _ in 0..500 {
+            let signals = signal::notify(&[Signal::USR1]).unwrap();
+            // The kernel gives it to the main thread, which sleeps.
+            send(Signal::USR1);
+            drop(signals);
+        }
+    });
+    for procs in PROCS {
+        this.case("").env("GORT_MAXPROCS", procs).run().exited(0).never_says("gort: ");
+    }
+}
+
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn foreign(_: libc::c_int) {
