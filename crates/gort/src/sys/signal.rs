@@ -124,6 +124,9 @@ mod tests {
         static QUIT_WORD: AtomicU32 = AtomicU32::new(u32::MAX);
         extern "C" fn foreign(_signal: libc::c_int) {}
 
+        // A script's background jobs are started with it ignored.
+        // SAFETY: the default is everybody's.
+        unsafe { libc::signal(libc::SIGQUIT, libc::SIG_DFL) };
         assert!(on_quit(&QUIT_WORD).unwrap());
         assert!(on_quit(&QUIT_WORD).unwrap(), "again is no harm");
         assert!(!take_quit_request());
