@@ -97,6 +97,15 @@ impl Test {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // The background jobs of a script ignore these, and so would their children.
+        // SAFETY: `signal` may be called between fork and exec, and the default is everybody's.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGQUIT, libc::SIG_DFL);
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
+                Ok(())
+            });
+        }
         Case { command, limit: scaled(LIMIT), title: format!("{} ({case})", self.name) }
     }
 }
