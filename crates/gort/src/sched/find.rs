@@ -281,7 +281,8 @@ pub(super) fn poll(m: &'static M, max: usize, timeout: Timeout, ready: &mut GLis
     let batch = unsafe { &mut *m.batch.get() };
     fixed().netpoll.poll(batch, max, timeout, ready);
     let now_ns = clock::now_ns();
-    // Relaxed: read by sysmon as a hint.
+    // Relaxed: read by sysmon as hints.
+    SCHED.last_poll_events.store(ready.len(), Relaxed);
     SCHED.last_poll_ns.store(now_ns, Relaxed);
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
 }

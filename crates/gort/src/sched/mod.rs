@@ -134,6 +134,8 @@ pub(crate) struct Sched {
     pub(crate) polling: AtomicU32,
     /// When the last poll ended.
     pub(crate) last_poll_ns: AtomicU64,
+    /// How many events it brought.
+    pub(crate) last_poll_events: AtomicUsize,
     /// A P is held by an M that makes no progress: an idle M should poll although not all are idle.
     pub(crate) hogged: AtomicBool,
     /// Sysmon's futex, and whether it sleeps until woken.
@@ -207,6 +209,7 @@ pub(crate) static SCHED: Sched = Sched {
     idle_next_ns: AtomicU64::new(crate::timer::NEVER),
     polling: AtomicU32::new(0),
     last_poll_ns: AtomicU64::new(0),
+    last_poll_events: AtomicUsize::new(0),
     hogged: AtomicBool::new(false),
     sysmon_word: AtomicU32::new(0),
     sysmon_asleep: AtomicBool::new(false),

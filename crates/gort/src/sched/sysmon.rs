@@ -6,7 +6,7 @@
 //!   processor; a retired P whatever happens;
 //! - asks a goroutine that has run for 10 ms to give way at its next gort call, while work waits;
 //! - wakes somebody for work that a P's owner leaves lying while Ps are idle, the run-next slot included;
-//! - polls if nobody has for 10 ms, or gets an idle M to poll, and fires timers that are overdue;
+//! - polls if nobody has for 10 ms (`poll`), or gets an idle M to poll, and fires timers that are overdue;
 //! - gives the memory of stacks back that nobody needs (`stack::scavenge`);
 //! - starts threads that others ask for (it has never run user code, so they inherit nothing odd);
 //! - prints the dump that SIGQUIT asks for, and says so when all goroutines are asleep for good (`deadlock`);
@@ -22,28 +22,27 @@
 //!
 //! Never for nobody: a P is taken only if something could run on it.
 
+mod poll;
 mod second;
 mod steady;
 
 use super::deadlock::Verdict;
-use super::find::{POLL_BLOCKED, POLL_BRIEF, POLL_NOBODY};
+use super::find::{POLL_BLOCKED, POLL_NOBODY};
 use super::p::P;
 use super::retakes::{self, Cause};
 use super::stop::{self, Step};
 use super::watch::Watch;
 use super::{SCHED, bound, deadlock, disk, find, fixed, global, idle, quota, start};
 use crate::g::{GList, Status};
-use crate::netpoll::Batch;
 use crate::stack::scavenge::Scavenger;
-use crate::sys::poller::Timeout;
 use crate::sys::priority::Patience;
 use crate::sys::thread::{self, States};
 use crate::sys::{clock, futex};
 use crate::timer::NEVER;
 use gort_lockfree::owner::{Stay, retake_step};
-use gort_lockfree::runq::CAP;
+use poll::Poll;
 use second::SecondLooks;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use steady::Steady;
 
 const SHORTEST_NS: u64 = 20_000;
@@ -72,9 +71,6 @@ const HOG_NS: u64 = 1_000_000;
 const BURNT_NS: u64 = SLICE_NS / 4;
 /// A thread that waits for a processor keeps its P for so long: another thread would wait as well.
 const STARVED_NS: u64 = 10 * SLICE_NS;
-const POLL_GAP_NS: u64 = 10_000_000;
-/// The same when every P is in the hands of an M that does not poll.
-const POLL_GAP_HOGGED_NS: u64 = 1_000_000;
 /// All idle for so long: sleep until woken.
 const SETTLED_NS: u64 = 1_000_000_000;
 
@@ -126,7 +122,7 @@ pub(super) fn run(states: States) {
 }
 
 fn watch(mut eyes: Eyes) {
-    let mut batch = Batch::new();
+    let mut poll = Poll::new();
     let mut delay_ns = SHORTEST_NS;
     let mut quiet = 0;
     let mut idle_since_ns = None;
@@ -149,7 +145,7 @@ fn watch(mut eyes: Eyes) {
             disk::start_if_wanted();
         }
         let now_ns = clock::now_ns();
-        let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut batch, &mut eyes);
+        let round = look(now_ns, &steady, Round::new(is_second, now_ns < away_until_ns), &mut poll, &mut eyes);
         eyes.watch.look(steady.at(now_ns), steady.lost_ns);
         eyes.watch.hogs.look(now_ns);
         if round.away {
@@ -261,7 +257,7 @@ impl Round {
     }
 }
 
-fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, eyes: &mut Eyes) -> Round {
+fn look(now_ns: u64, steady: &Steady, mut round: Round, poll: &mut Poll, eyes: &mut Eyes) -> Round {
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
     SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
@@ -280,7 +276,7 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, batch: &mut Batch, eyes:
         // Whoever queued it has woken somebody; if that somebody was out of threads, now may be the time.
         idle::wake_for_work();
     }
-    poll_if_nobody_does(now_ns, batch, &round, &mut overdue);
+    poll.look(now_ns, round.hogs, &mut overdue);
     super::park::ready_late(&mut overdue);
     // Relaxed: a hint, set anew each round.
     SCHED.hogged.store(round.hogs || round.was_away, Relaxed);
@@ -451,22 +447,4 @@ fn used_ns(p: &'static P, tid: u32) -> u64 {
 fn is_starved(states: &mut States, p: &'static P, tid: u32, held_ns: u64) -> bool {
     // The clock is the cheap look. It alone would call a starved thread blocked; the state tells.
     used_ns(p, tid) < BURNT_NS && held_ns < STARVED_NS && states.is_runnable(tid).unwrap_or(false)
-}
-
-fn poll_if_nobody_does(now_ns: u64, batch: &mut Batch, round: &Round, ready: &mut GList) {
-    // Relaxed: hints.
-    let last_ns = SCHED.last_poll_ns.load(Relaxed);
-    let is_hogged = round.hogs && SCHED.spinning.idle() == 0;
-    let gap_ns = if is_hogged { POLL_GAP_HOGGED_NS } else { POLL_GAP_NS };
-    if now_ns.saturating_sub(last_ns) < gap_ns || SCHED.polling.load(Relaxed) != POLL_NOBODY {
-        return;
-    }
-    // Acquire and Release: the poller's duty is a lock that is only ever tried.
-    if SCHED.polling.compare_exchange(POLL_NOBODY, POLL_BRIEF, Acquire, Relaxed).is_err() {
-        return;
-    }
-    fixed().netpoll.poll(batch, CAP, Timeout::Now, ready);
-    SCHED.last_poll_ns.store(now_ns, Relaxed);
-    SCHED.polling.store(POLL_NOBODY, SeqCst);
-    SCHED.sysmon_polls.fetch_add(1, Relaxed);
 }
