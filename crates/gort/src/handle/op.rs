@@ -13,7 +13,7 @@
 
 use crate::context::ambient;
 use crate::g::{G, WaitReason, Waiter};
-use crate::netpoll::{Desc, Half, Side};
+use crate::netpoll::{Desc, Half, Side, Waits};
 use crate::sched;
 use crate::sys::clock;
 use crate::sys::raw::Errno;
@@ -67,7 +67,7 @@ impl Held {
         site: &'static Location<'static>,
     ) -> io::Result<Self> {
         sched::begin_call(me);
-        let (reason, waits) = match side {
+        let (reason, reason_of_turn) = match side {
             Side::Read => (WaitReason::Read, WaitReason::ReadLock),
             Side::Write => (WaitReason::Write, WaitReason::WriteLock),
         };
@@ -83,9 +83,9 @@ impl Held {
                         timeout_at_ns = timeout_from_now(half);
                     }
                     let until_ns = if timeout_at_ns == 0 { NEVER } else { timeout_at_ns };
-                    if let Err(error) = wait_in_queue(half, me, waits, desc.fd(), site, until_ns) {
+                    if let Err(error) = wait_in_queue(desc.waits(side), me, reason_of_turn, desc.fd(), site, until_ns) {
                         if !desc.users.withdraw(side) {
-                            half.queue.lock().permits -= 1;
+                            desc.waits(side).queue.lock().permits -= 1;
                         }
                         return Err(error);
                     }
@@ -170,8 +170,7 @@ impl Held {
 
     /// The user wants `WouldBlock` instead of waits.
     pub(super) fn is_nonblocking(&self) -> bool {
-        // Relaxed: whoever is about to park is kicked after a change, and the kick orders it.
-        self.desc.nonblocking.load(Relaxed)
+        self.desc.is_nonblocking()
     }
 
     /// Parks until the side has changed, unless the user wants no waits.
@@ -197,13 +196,13 @@ impl Held {
         let target = Target::descriptor(self.desc, self.side);
         ambient::while_watched_but_by_root(self.me, target, || {
             if until_ns != NEVER {
-                sched::park::arm(self.me, &self.half.timer, target, until_ns);
+                sched::park::arm(self.me, &self.desc.waits(self.side).timer, target, until_ns);
             }
             let word = &self.half.word;
             let fd = self.desc.fd() as usize;
             sched::park(self.me, self.reason, fd, self.site, |me| word.commit(me.address() as u64));
             if until_ns != NEVER {
-                self.half.timer.clear();
+                self.desc.waits(self.side).timer.clear();
             }
         });
     }
@@ -223,7 +222,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         let unlock = self.desc.users.unlock(self.side);
         if unlock.wake {
-            release_queue(self.half, 1);
+            release_queue(self.desc.waits(self.side), 1);
         }
         if unlock.last {
             super::owned::finish(self.desc);
@@ -237,7 +236,7 @@ impl Drop for Held {
 /// There was none before `until_ns`, or before the ambient context ended.
 #[cold]
 fn wait_in_queue(
-    half: &'static Half,
+    waits: &'static Waits,
     me: &'static G,
     reason: WaitReason,
     fd: i32,
@@ -247,7 +246,7 @@ fn wait_in_queue(
     let root = ambient::Root::look()?;
     let waiter = Waiter::alone(me);
     {
-        let mut queue = half.queue.lock();
+        let mut queue = waits.queue.lock();
         if queue.permits > 0 {
             queue.permits -= 1;
             return Ok(());
@@ -271,7 +270,7 @@ fn wait_in_queue(
             }
             Err(error) => over = Some(error),
         }
-        let mut queue = half.queue.lock();
+        let mut queue = waits.queue.lock();
         if !queue.waiters.is_member(&waiter) {
             return Ok(());
         }
@@ -287,10 +286,10 @@ fn wait_in_queue(
 /// The kick may come after its receiver has seen by itself that it was taken out, and has gone on: then it is one too many, which every wait
 /// allows.
 #[cold]
-pub(super) fn release_queue(half: &'static Half, count: u32) {
+pub(super) fn release_queue(waits: &'static Waits, count: u32) {
     for _ in 0..count {
         let waiter = {
-            let mut queue = half.queue.lock();
+            let mut queue = waits.queue.lock();
             // Below zero the permit is one that nobody needs.
             let waiter = if queue.permits < 0 { None } else { queue.waiters.pop() };
             if waiter.is_none() {

@@ -176,8 +176,7 @@ impl Handle {
     /// With `true`, calls fail with `WouldBlock` instead of parking; so do those that are parked.
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         self.with_fd(|_| {
-            // Release: pairs with the Acquire in `begin_try`, as for a deadline.
-            self.desc.nonblocking.store(nonblocking, Release);
+            self.desc.set_nonblocking(nonblocking);
             self.kick_both();
             Ok(())
         })
@@ -209,7 +208,7 @@ impl Handle {
             mine.timeout_ns.store(its.timeout_ns.load(Relaxed), Relaxed);
             mine.deadline_ns.store(its.deadline_ns.load(Relaxed), Relaxed);
         }
-        self.desc.nonblocking.store(other.desc.nonblocking.load(Relaxed), Relaxed);
+        self.desc.set_nonblocking(other.desc.is_nonblocking());
     }
 
     /// Closes: calls under way end with an error, later ones fail at once. Returns when the last call has let go of the fd and it is closed.
@@ -221,12 +220,11 @@ impl Handle {
         let me = crate::spawn::wait_record();
         let closing = desc.users.incref_and_close().ok_or_else(|| closed(desc))?;
         for (side, waiters) in [(Side::Read, closing.wake_readers), (Side::Write, closing.wake_writers)] {
-            let half = desc.side(side);
-            if let Some(waiter) = half.word.close() {
+            if let Some(waiter) = desc.side(side).word.close() {
                 // SAFETY: words of descriptors hold addresses of goroutine records only.
                 sched::ready(unsafe { G::from_address(waiter.get() as usize) });
             }
-            op::release_queue(half, waiters);
+            op::release_queue(desc.waits(side), waiters);
         }
         // Relaxed: the decrement below publishes it to whoever decrements last.
         desc.closer.store(me.address() as u64, Relaxed);
@@ -320,7 +318,7 @@ impl Handle {
             return Err(closed(desc));
         }
         // Relaxed: a setting of this handle, which is ours alone.
-        let nonblocking = desc.nonblocking.load(Relaxed);
+        let nonblocking = desc.is_nonblocking();
         let fd = desc.take_fd().ok_or_else(|| closed(desc))?;
         // SAFETY: the fd was the handle's, which has none any more.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };

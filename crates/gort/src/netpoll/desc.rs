@@ -13,8 +13,8 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, fence};
 
-/// One direction of a descriptor.
-#[repr(C, align(64))]
+/// One direction of a descriptor: what every call and every event looks at.
+#[repr(C)]
 pub(crate) struct Half {
     /// The parked party and the readiness of this side.
     pub(crate) word: SideWord,
@@ -22,6 +22,10 @@ pub(crate) struct Half {
     pub(crate) deadline_ns: AtomicU64,
     /// Time allowed for each call, in ns; 0 for none.
     pub(crate) timeout_ns: AtomicU64,
+}
+
+/// The same direction: what waits with a limit need, and those for their turn.
+pub(crate) struct Waits {
     /// The entry that ends a wait.
     pub(crate) timer: TimerWord,
     /// Goroutines that wait until another one has finished with this side.
@@ -37,17 +41,18 @@ pub(crate) struct Queue {
 
 impl Half {
     const fn new() -> Self {
-        Self {
-            word: SideWord::new(),
-            deadline_ns: AtomicU64::new(0),
-            timeout_ns: AtomicU64::new(0),
-            timer: TimerWord::new(),
-            queue: Lock::new(Queue { waiters: WaitList::new(), permits: 0 }),
-        }
+        Self { word: SideWord::new(), deadline_ns: AtomicU64::new(0), timeout_ns: AtomicU64::new(0) }
     }
 }
 
-/// The record of one descriptor.
+impl Waits {
+    const fn new() -> Self {
+        Self { timer: TimerWord::new(), queue: Lock::new(Queue { waiters: WaitList::new(), permits: 0 }) }
+    }
+}
+
+/// The record of one descriptor. Its first cache line is all that an event and the call after it touch: with ten thousand connections each line is one that
+/// the cache does not have.
 #[repr(C, align(64))]
 pub(crate) struct Desc {
     read: Half,
@@ -55,11 +60,10 @@ pub(crate) struct Desc {
     /// Users in flight, the two locks, closed: decides who releases the fd.
     pub(crate) users: FdMutex,
     fd: AtomicI32,
-    sequence: AtomicU32,
-    /// Short reads prove that the socket is drained (plain TCP only).
-    plain_tcp: AtomicBool,
-    /// `set_nonblocking(true)`: never park.
-    pub(crate) nonblocking: AtomicBool,
+    /// The sequence, and the flags above it.
+    state: AtomicU32,
+    reads: Waits,
+    writes: Waits,
     /// The open file description may be known under another fd too, so that closing ours does not end its registration.
     pub(crate) shared: AtomicBool,
     /// The fd was lent out for as long as its owner lives: a close leaves it open.
@@ -76,6 +80,13 @@ unsafe impl Sync for Desc {}
 
 /// Sequence numbers fill the bits that a 64-aligned address below 2^47 leaves free: 17 above, 6 below.
 const SEQUENCE_BITS: u32 = 23;
+const SEQUENCE: u32 = (1 << SEQUENCE_BITS) - 1;
+/// Short reads prove that the socket is drained (plain TCP only).
+const PLAIN_TCP: u32 = 1 << 30;
+/// `set_nonblocking(true)`: never park.
+const NONBLOCKING: u32 = 1 << 31;
+
+const _: () = assert!(std::mem::offset_of!(Desc, reads) == 64);
 
 impl Desc {
     pub(super) fn new() -> Self {
@@ -84,9 +95,9 @@ impl Desc {
             write: Half::new(),
             users: FdMutex::new(),
             fd: AtomicI32::new(-1),
-            sequence: AtomicU32::new(0),
-            plain_tcp: AtomicBool::new(false),
-            nonblocking: AtomicBool::new(false),
+            state: AtomicU32::new(0),
+            reads: Waits::new(),
+            writes: Waits::new(),
             shared: AtomicBool::new(false),
             lent: AtomicBool::new(false),
             refused: AtomicI32::new(0),
@@ -97,16 +108,16 @@ impl Desc {
 
     /// Takes a free descriptor into use for `fd`.
     pub(super) fn open(&self, fd: i32, plain_tcp: bool) {
-        for half in [&self.read, &self.write] {
+        for side in [Side::Read, Side::Write] {
+            let (half, waits) = (self.side(side), self.waits(side));
             half.word.reset();
             half.deadline_ns.store(0, Relaxed);
             half.timeout_ns.store(0, Relaxed);
-            half.timer.clear();
-            half.queue.lock().permits = 0;
+            waits.timer.clear();
+            waits.queue.lock().permits = 0;
         }
         // Relaxed: the descriptor is ours alone; the registration with the kernel and the owner's handle publish it.
-        self.plain_tcp.store(plain_tcp, Relaxed);
-        self.nonblocking.store(false, Relaxed);
+        self.state.store(self.sequence() | if plain_tcp { PLAIN_TCP } else { 0 }, Relaxed);
         self.shared.store(false, Relaxed);
         self.lent.store(false, Relaxed);
         self.refused.store(0, Relaxed);
@@ -120,10 +131,14 @@ impl Desc {
 
     /// Ends the use: from here on events with the old token find another sequence.
     pub(super) fn retire(&self) {
-        let next = self.sequence.load(Relaxed).wrapping_add(1) & ((1 << SEQUENCE_BITS) - 1);
+        let next = (self.sequence() + 1) & SEQUENCE;
         // Release: pairs with the Acquire in `from_token`; a poller that sees the new sequence drops the event.
-        self.sequence.store(next, Release);
+        self.state.store(next, Release);
         self.fd.store(-1, Relaxed);
+    }
+
+    fn sequence(&self) -> u32 {
+        self.state.load(Relaxed) & SEQUENCE
     }
 
     pub(crate) fn address(&self) -> usize {
@@ -141,7 +156,7 @@ impl Desc {
 
     /// What the kernel hands back with each event: address and sequence.
     pub(crate) fn token(&self) -> u64 {
-        let sequence = u64::from(self.sequence.load(Relaxed));
+        let sequence = u64::from(self.sequence());
         (sequence >> 6) << 47 | self.address() as u64 | sequence & 63
     }
 
@@ -156,7 +171,7 @@ impl Desc {
         let desc = unsafe { Self::from_address(address as usize) };
         let sequence = ((token >> 47) << 6 | token & 63) as u32;
         // Acquire: pairs with `retire`. A descriptor that is closed and reused right after this look gets a spurious kick, which its words allow.
-        (desc.sequence.load(Acquire) == sequence).then_some(desc)
+        (desc.state.load(Acquire) & SEQUENCE == sequence).then_some(desc)
     }
 
     #[inline(always)]
@@ -164,6 +179,14 @@ impl Desc {
         match side {
             Side::Read => &self.read,
             Side::Write => &self.write,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn waits(&self, side: Side) -> &Waits {
+        match side {
+            Side::Read => &self.reads,
+            Side::Write => &self.writes,
         }
     }
 
@@ -182,7 +205,23 @@ impl Desc {
 
     #[inline(always)]
     pub(crate) fn is_plain_tcp(&self) -> bool {
-        self.plain_tcp.load(Relaxed)
+        self.state.load(Relaxed) & PLAIN_TCP != 0
+    }
+
+    /// The user wants `WouldBlock` instead of waits.
+    #[inline(always)]
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        // Relaxed: whoever is about to park is kicked after a change, and the kick orders it.
+        self.state.load(Relaxed) & NONBLOCKING != 0
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) {
+        // Relaxed: see `is_nonblocking`. The caller is a user, so the sequence stays.
+        if nonblocking {
+            self.state.fetch_or(NONBLOCKING, Relaxed);
+        } else {
+            self.state.fetch_and(!NONBLOCKING, Relaxed);
+        }
     }
 
     /// From now on a short read proves nothing: the fd left our hands, or never was plain TCP.
@@ -221,7 +260,7 @@ mod tests {
             // SAFETY: as above.
             assert!(unsafe { Desc::from_token(token) }.is_none());
         }
-        desc.sequence.store((1 << SEQUENCE_BITS) - 1, Relaxed);
+        desc.state.store(SEQUENCE, Relaxed);
         let token = desc.token();
         // SAFETY: as above.
         assert!(unsafe { Desc::from_token(token) }.is_some());

@@ -6,7 +6,7 @@ mod desc;
 mod poll;
 mod slab;
 
-pub(crate) use desc::{Desc, Half};
+pub(crate) use desc::{Desc, Half, Waits};
 pub(crate) use gort_lockfree::fd_mutex::Side;
 pub(crate) use poll::{Batch, Netpoll};
 pub(crate) use slab::{allocate, for_each, is_any_in_use, release};

@@ -57,8 +57,8 @@ impl Target {
         unsafe {
             match self.0 & Self::TAGS {
                 0 => &G::from_address(self.0).timer,
-                1 => &Desc::from_address(self.0 & !Self::TAGS).side(Side::Read).timer,
-                2 => &Desc::from_address(self.0 & !Self::TAGS).side(Side::Write).timer,
+                1 => &Desc::from_address(self.0 & !Self::TAGS).waits(Side::Read).timer,
+                2 => &Desc::from_address(self.0 & !Self::TAGS).waits(Side::Write).timer,
                 _ => &TimerCell::from_address(self.0 & !Self::TAGS).word,
             }
         }
