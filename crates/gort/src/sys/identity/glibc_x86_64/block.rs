@@ -143,6 +143,7 @@ impl Identity {
                 words.forget(tp);
             }
             self.record.forget_cancel(tp);
+            self.exit.note_again(tp);
             self.leave_robust(tp);
         }
     }
@@ -153,7 +154,12 @@ impl Identity {
     /// A made block that nobody uses.
     pub(in super::super) unsafe fn record_is_as_new(&self, tp: usize) -> Result<(), Unavailable> {
         // SAFETY: as the caller says.
-        unsafe { self.record.compare(tp, self.offsets.record_bytes) }
+        unsafe {
+            if !self.exit.is_noted(tp) {
+                return Err(Unavailable::new("a block's record names another place for pthread_exit than ours"));
+            }
+            self.record.compare(tp, self.offsets.record_bytes)
+        }
     }
 
     /// Frees what glibc keeps for a block. Its memory may then be unmapped or used for another.

@@ -130,13 +130,37 @@ impl Exit {
     /// Notes our place in the record of the block at `tp`.
     ///
     /// # Safety
-    /// A block that is being made.
+    /// A block that is being made, or a made one that nobody uses.
     pub(super) unsafe fn note(self, tp: usize) {
         static PREPARED: Once = Once::new();
         // SAFETY: once.
         PREPARED.call_once(|| unsafe { set_place() });
         // SAFETY: a word of the block's record.
         unsafe { *((tp + self.offset) as *mut usize) = PLACE.0.get() as usize };
+    }
+
+    /// Whether our place is noted in the record of the block at `tp`.
+    ///
+    /// # Safety
+    /// A made block that nobody uses.
+    #[inline]
+    pub(super) unsafe fn is_noted(self, tp: usize) -> bool {
+        // SAFETY: a word of the block's record. Volatile: libc writes it.
+        unsafe { ((tp + self.offset) as *const usize).read_volatile() == PLACE.0.get() as usize }
+    }
+
+    /// Notes it again if C code has left another, of a frame that is gone: a `pthread_cleanup_push` whose `pop` an exception has passed by.
+    ///
+    /// # Safety
+    /// As [`Exit::is_noted`].
+    #[inline]
+    pub(super) unsafe fn note_again(self, tp: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if !self.is_noted(tp) {
+                self.note(tp);
+            }
+        }
     }
 
     /// Notes our place in a thread's own record, and gives what glibc had noted there.

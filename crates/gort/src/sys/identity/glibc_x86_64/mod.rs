@@ -47,6 +47,8 @@ use late::Late;
 use libc_words::LibcWords;
 pub(crate) use malloc_words::MallocWords;
 use record::Record;
+#[cfg(test)]
+pub(super) use record::{Frame, leave_changed};
 use roster::Roster;
 use symbols::{Functions, Key, Offsets, Symbols};
 

@@ -22,12 +22,12 @@ use super::block::header;
 use super::exits::Exit;
 use super::late::VECTOR;
 use super::reference::nap;
-use super::symbols::{Offsets, offset};
+use super::symbols::{Offsets, find, offset};
 use crate::sys::stackmem::{self, PAGE};
 use crate::sys::thread::gettid;
 use crate::sys::{futex, raw};
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, transmute};
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{
@@ -63,7 +63,7 @@ pub(super) struct Record {
     given: Box<[Given]>,
     /// A thread's own business.
     own: Box<[Range<usize>]>,
-    /// Words of cancellation: their places, and their values in a new block.
+    /// Words of cancellation, the list of handlers for it included: their places, and their values in a new block.
     cancel: Box<[(usize, usize)]>,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Record {
 struct Glimpse {
     tp: usize,
     words: Vec<usize>,
-    /// The same when the thread had changed how it may be cancelled.
+    /// The same when the thread had changed how it may be cancelled, and what is called then.
     uncancelled: Vec<usize>,
     /// The thread's stack, its function and argument, and the signals that it blocks.
     stack: (usize, usize),
@@ -90,6 +90,50 @@ unsafe extern "C" {
 const NOT_CANCELLED: c_int = 1;
 const AT_ONCE: c_int = 1;
 
+/// `struct _pthread_cleanup_buffer`: a handler for a cancelled thread.
+type Handler = [usize; 4];
+type Push = unsafe extern "C" fn(*mut Handler, unsafe extern "C" fn(*mut c_void), *mut c_void);
+type Pop = unsafe extern "C" fn(*mut Handler, c_int);
+
+/// `_pthread_cleanup_push` and its `pop`. A program that finds none calls none.
+fn handlers() -> Option<(Push, Pop)> {
+    let (push, pop) = (find(c"_pthread_cleanup_push")?, find(c"_pthread_cleanup_pop")?);
+    // SAFETY: functions of these types, by their names.
+    Some(unsafe { (transmute::<*mut c_void, Push>(push), transmute::<*mut c_void, Pop>(pop)) })
+}
+
+unsafe extern "C" fn no_handler(_: *mut c_void) {}
+
+/// What [`leave_changed`] leaves in a record points here: a handler, and a place to unwind to (`__pthread_unwind_buf_t`).
+#[derive(Debug, Default)]
+pub(in super::super) struct Frame {
+    handler: Handler,
+    place: [usize; 16],
+}
+
+/// Changes what a thread can change of its own record, as code does that is unwound halfway. Only what a reset has to find.
+///
+/// # Safety
+/// The current thread pointer is a made block's, which is reset before anybody uses it for something else and before `frame` ends.
+pub(in super::super) unsafe fn leave_changed(frame: *mut Frame) {
+    let mut before = 0;
+    // SAFETY: a place for the values before. Nobody cancels a block's thread while it could be.
+    unsafe {
+        pthread_setcancelstate(NOT_CANCELLED, &mut before);
+        pthread_setcanceltype(AT_ONCE, &mut before);
+    }
+    // SAFETY: both are linked into lists that nobody walks before they are emptied. Functions of these types, by their names.
+    unsafe {
+        if let Some((push, _)) = handlers() {
+            push(&raw mut (*frame).handler, no_handler, ptr::null_mut());
+        }
+        if let Some(register) = find(c"__pthread_register_cancel") {
+            let register = transmute::<*mut c_void, unsafe extern "C" fn(*mut [usize; 16])>(register);
+            register(&raw mut (*frame).place);
+        }
+    }
+}
+
 extern "C" fn look(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `Glimpse::take` passes this and waits until `done`.
     let glimpse = unsafe { &mut *argument.cast::<Glimpse>() };
@@ -105,9 +149,18 @@ extern "C" fn look(argument: *mut c_void) -> *mut c_void {
         pthread_setcancelstate(NOT_CANCELLED, &mut state);
         pthread_setcanceltype(AT_ONCE, &mut kind);
     }
+    let mut handler = Handler::default();
+    if let Some((push, _)) = handlers() {
+        // SAFETY: a buffer that stays until it is taken off again.
+        unsafe { push(&mut handler, no_handler, ptr::null_mut()) };
+    }
     for (index, word) in glimpse.uncancelled.iter_mut().enumerate() {
         // SAFETY: as above.
         *word = unsafe { ((tp + index * WORD) as *const usize).read_volatile() };
+    }
+    if let Some((_, pop)) = handlers() {
+        // SAFETY: the one from above, which is not called.
+        unsafe { pop(&mut handler, 0) };
     }
     // SAFETY: as above.
     unsafe {
@@ -275,7 +328,7 @@ impl Record {
         }
     }
 
-    /// Forgets how the thread of the block at `tp` may be cancelled, and that it was.
+    /// Forgets how the thread of the block at `tp` may be cancelled, that it was, and what was to be called then.
     ///
     /// # Safety
     /// A made block that nobody uses.

@@ -3,7 +3,7 @@
 //! 1. A block just made is compared, word by word, with what fresh threads of glibc's own found (`record`, `reference`).
 //! 2. Thread A makes it current and uses it: a thread-local, errno, a destructor, a pthread key. Thread B makes it current while A waits,
 //!    and must find all of it, at the same addresses; then it ends it, and both destructors must run once.
-//! 3. After a reset everything must be as new.
+//! 3. After a reset everything must be as new, the record as a whole included.
 //! 4. A chunk freed with lent malloc words must be the lender's next.
 //!
 //! What runs with the block is called through [`call_with_thread_pointer`] and through nothing else: the compiler may keep addresses of
@@ -13,9 +13,10 @@
 use super::super::{SAID_BYTES, Unavailable, call_with_thread_pointer, thread_pointer};
 use super::Identity;
 use super::block::header;
+use super::record::{Frame, leave_changed};
 use super::reference::{Fresh, on_bare_thread};
 use crate::sys::raw;
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::hint::black_box;
 use std::io;
@@ -44,7 +45,9 @@ struct Trial<'a> {
     key_destructors: Cell<u32>,
     chunk: Cell<usize>,
     malloc_works: Cell<bool>,
+    left: UnsafeCell<Frame>,
     failure: Cell<Option<&'static str>>,
+    record: Cell<Option<Unavailable>>,
     refused: Cell<bool>,
 }
 
@@ -138,6 +141,8 @@ unsafe extern "C" fn use_it(argument: *mut ()) {
             trial.check(most != 0 && more == 0, "glibc takes the block's stack for a large one");
         }
     }
+    // SAFETY: the block is reset while the trial lasts.
+    unsafe { leave_changed(trial.left.get()) };
     // SAFETY: a destructor with its argument, in the name of the object that contains this function; the key exists.
     unsafe {
         let object = count_destructor as *const c_void;
@@ -213,6 +218,8 @@ extern "C" fn thread_b(argument: *mut c_void) -> *mut c_void {
     trial.with_block(end_it);
     // SAFETY: the block has just been ended.
     unsafe { trial.identity.reset(trial.tp) };
+    // SAFETY: nobody uses it between two steps.
+    trial.record.set(unsafe { trial.identity.record_is_as_new(trial.tp) }.err());
     trial.with_block(find_it_new);
     ptr::null_mut()
 }
@@ -292,7 +299,9 @@ fn try_out(identity: &Identity, tp: usize, key: libc::pthread_key_t) -> Result<b
         key_destructors: Cell::new(0),
         chunk: Cell::new(0),
         malloc_works: Cell::new(true),
+        left: UnsafeCell::default(),
         failure: Cell::new(None),
+        record: Cell::new(None),
         refused: Cell::new(false),
     };
     on_bare_thread(thread_a, ptr::from_ref(&trial).cast_mut().cast())?;
@@ -300,6 +309,9 @@ fn try_out(identity: &Identity, tp: usize, key: libc::pthread_key_t) -> Result<b
         return Err(Unavailable::short(
             "a second thread to try it out could not be started (limits: ulimit -u, /proc/sys/kernel/threads-max, pids.max of the cgroup)",
         ));
+    }
+    if let Some(difference) = trial.record.take() {
+        return Err(Unavailable::new(format!("the self-check failed: after a reset {}", difference.reason())));
     }
     match trial.failure.get() {
         Some(what) => Err(Unavailable::new(format!("the self-check failed: {what}"))),

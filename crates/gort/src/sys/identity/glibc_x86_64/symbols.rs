@@ -116,7 +116,7 @@ pub(super) struct Symbols {
     pub(super) modules: ModuleTable,
 }
 
-fn find(name: &CStr) -> Option<*mut c_void> {
+pub(super) fn find(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: `dlsym` with the default handle and a C string looks the name up and has no other effect.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!address.is_null()).then_some(address)

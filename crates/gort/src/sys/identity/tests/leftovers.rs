@@ -1,6 +1,7 @@
 //! What a goroutine leaves in its block's record is not the next one's.
 
 use super::{Block, Key, identity};
+use crate::sys::identity::glibc_x86_64::{Frame, leave_changed};
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -34,6 +35,23 @@ fn the_cancellation_state_is_as_new_after_a_reset() {
             assert_eq!(unsafe { libc::pthread_cancel(libc::pthread_self()) }, 0);
         });
         assert_eq!(found, (0, 0), "enabled and deferred");
+        block.end();
+        block.reset();
+        // SAFETY: ended and reset; nobody uses it.
+        unsafe { identity().record_is_as_new(block.tp) }.unwrap();
+    }
+}
+
+#[test]
+fn handlers_of_frames_that_are_gone_are_forgotten_by_a_reset() {
+    let block = Block::new();
+    for _ in 0..3 {
+        let mut frame = Frame::default();
+        // SAFETY: the block is reset below, while the frame is there.
+        block.run(|| unsafe { leave_changed(&mut frame) });
+        // SAFETY: nobody uses it between two runs.
+        let found = unsafe { identity().record_is_as_new(block.tp) };
+        assert!(found.is_err(), "nothing was left, so nothing is tried");
         block.end();
         block.reset();
         // SAFETY: ended and reset; nobody uses it.
