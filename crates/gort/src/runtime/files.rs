@@ -35,7 +35,7 @@ pub(super) fn backend() -> FileBackend {
     match uring::state() {
         _ if disk::is_unwanted() => FileBackend::Threads,
         State::Up => FileBackend::Uring,
-        State::Refused => FileBackend::Threads,
+        State::Closing | State::Later | State::Refused => FileBackend::Threads,
         State::Off | State::Wanted | State::Starting => FileBackend::None,
     }
 }

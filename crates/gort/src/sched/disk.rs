@@ -2,7 +2,7 @@
 //!
 //! The first operation that could use it asks for it and does without; so do all others until it is there. The monitor starts it, as it does all threads
 //! of which nobody says anything: it has never run user code, so they inherit nothing odd, credentials, name spaces and priority among it. Where
-//! io_uring is refused, that stays so until the next start, and files have threads (`fs::turn`).
+//! io_uring is refused, that stays so until the next start, or for a while if it was for want of descriptors or memory, and files have threads (`fs::turn`).
 //!
 //! Threads that the kernel makes for it count as threads of the runtime, all that there may be of them, from the moment at which it is up.
 
@@ -11,7 +11,7 @@ use crate::config::Fs;
 use crate::prim::lock::Lock;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{signal, uring as kernel};
-use crate::uring::{self, Room, State};
+use crate::uring::{self, Lasts, Room, State};
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -56,7 +56,7 @@ pub(crate) fn is_unwanted() -> bool {
 pub(crate) fn is_up() -> bool {
     match uring::state() {
         State::Up => !is_unwanted(),
-        State::Off if !is_unwanted() => {
+        State::Off | State::Later if !is_unwanted() => {
             told(uring::want());
             false
         }
@@ -74,6 +74,7 @@ pub(super) fn start_if_wanted() {
     if max_threads < LEAST_THREADS {
         return uring::refuse(
             "too few threads are allowed (GORT_MAX_THREADS, or runtime::Builder::max_threads)",
+            Lasts::ForGood,
             park::ready_late,
         );
     }
@@ -97,7 +98,8 @@ pub(super) fn start_if_wanted() {
                 before.detach();
             }
         }
-        Err(error) => uring::refuse(&error.to_string(), park::ready_late),
+        // A limit that others come below again.
+        Err(error) => uring::refuse(&error.to_string(), Lasts::AWhile, park::ready_late),
     }
 }
 

@@ -33,6 +33,7 @@ impl Errno {
     pub(crate) const CANCELED: Errno = Errno(libc::ECANCELED);
     pub(crate) const NOSYS: Errno = Errno(libc::ENOSYS);
     pub(crate) const BADF: Errno = Errno(libc::EBADF);
+    pub(crate) const BADR: Errno = Errno(libc::EBADR);
     pub(crate) const MFILE: Errno = Errno(libc::EMFILE);
     pub(crate) const NFILE: Errno = Errno(libc::ENFILE);
     pub(crate) const NOBUFS: Errno = Errno(libc::ENOBUFS);

@@ -17,8 +17,15 @@
 //!
 //! Needed from the kernel: Linux 5.15, for a limit on the threads that it makes (`IORING_REGISTER_IOWQ_MAX_WORKERS`). Results that found no room are
 //! kept by it since 5.5 (`IORING_FEAT_NODROP`), and handed in at the next [`enter`](Ring::enter).
+//!
+//! # How it ends while the kernel has operations
+//! [`enter`](Ring::enter) may be refused at any time: by a sandbox that begins later, or for want of memory for a result. No result comes to us from then on, but
+//! the kernel still uses what the operations point to. So the ring has the only writing end of a pipe among its own files
+//! (`IORING_REGISTER_FILES`). When the ring is closed the kernel cancels what it can, waits for the rest, and then lets go of its files: the pipe's
+//! reading end, which we keep, says that all of it is over ([`close`](Ring::close)).
 
 use super::raw::{self, Errno};
+use super::{pipe, socket};
 use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -40,6 +47,8 @@ pub(crate) struct Ring {
     params: Params,
     /// Pushed, and not told to the kernel.
     unsubmitted: u32,
+    /// Hangs up when the kernel has let go of the ring, and so of all its operations.
+    end: OwnedFd,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -58,6 +67,13 @@ impl fmt::Display for Refusal {
             Self::Call(call, errno) => write!(f, "{call}: {errno}"),
             Self::Lacks(what) => write!(f, "the kernel is too old (before Linux 5.15): no {what}"),
         }
+    }
+}
+
+impl Refusal {
+    /// There was no descriptor or no memory at the moment (`EBADR`: none for a result), so another try may succeed.
+    pub(crate) fn is_momentary(&self) -> bool {
+        matches!(self, Self::Call(_, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::BADR))
     }
 }
 
@@ -92,8 +108,11 @@ impl Ring {
         }
         let queues = Map::of(&fd, params.queue_bytes(), abi::OFF_SQ_RING)?;
         let sqes = Map::of(&fd, params.sq_entries as usize * size_of::<Sqe>(), abi::OFF_SQES)?;
-        let ring = Self { fd, queues, sqes, params, unsubmitted: 0, not_send: PhantomData };
+        let (end, held) = pipe::pipe().map_err(|errno| Refusal::Call("pipe2", errno))?;
+        let ring = Self { fd, queues, sqes, params, unsubmitted: 0, end, not_send: PhantomData };
         ring.check_operations()?;
+        let held = [held.as_raw_fd()];
+        ring.register("IORING_REGISTER_FILES", abi::REGISTER_FILES, held.as_ptr() as usize, held.len() as u32)?;
         // Operations lie where their number says, always.
         for place in 0..ring.params.sq_entries {
             ring.sq_word(ring.params.sq_off.array + 4 * place).store(place, Relaxed);
@@ -155,7 +174,10 @@ impl Ring {
     }
 
     /// Hands in what was pushed, and waits for `least` results. A signal, or results without room, end that early: the caller reaps and comes again.
-    pub(crate) fn enter(&mut self, least: u32) {
+    ///
+    /// # Errors
+    /// The kernel does not do this any more: nothing was handed in, and no result will come that cannot be reaped now.
+    pub(crate) fn enter(&mut self, least: u32) -> Result<(), Refusal> {
         let fd = self.fd.as_raw_fd() as usize;
         // SAFETY: numbers only; what the operations point to is as `push` demands.
         let outcome = unsafe {
@@ -173,8 +195,21 @@ impl Ring {
             Ok(count) => self.unsubmitted -= count as u32,
             // A signal; no memory for a request at the moment; results without room that have to be reaped first.
             Err(Errno::INTR | Errno::AGAIN | Errno::BUSY | Errno::NOMEM) => {}
-            Err(errno) => unreachable!("io_uring_enter on a ring of our own: {errno}"),
+            Err(errno) => return Err(Refusal::Call("io_uring_enter", errno)),
         }
+        Ok(())
+    }
+
+    /// Gives the ring back and waits until the kernel is done with all operations; their results are lost. On the ring's thread, which the kernel needs for it.
+    ///
+    /// # Errors
+    /// It cannot be known when that is: somebody has closed our descriptors.
+    pub(crate) fn close(self) -> Result<(), Errno> {
+        let Self { fd, queues, sqes, end, .. } = self;
+        drop((queues, sqes, fd));
+        // Nothing is ever written there.
+        let events = socket::poll(end.as_raw_fd(), 0, None)?;
+        if events & libc::POLLHUP != 0 { Ok(()) } else { Err(Errno::BADF) }
     }
 
     /// Calls `f` for each result that has come: the `user_data` of its operation, and a count or a negative error number. Returns how many.

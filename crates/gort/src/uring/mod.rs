@@ -10,9 +10,13 @@
 //! |---|---|---|
 //! | `Off` | there is no thread | whoever wants one: `Wanted` |
 //! | `Wanted` | the monitor is to start it | the monitor: `Starting` |
-//! | `Starting` | it makes its ring | the thread: `Up`, `Refused` |
-//! | `Up` | operations are taken | the thread, told to stop, when it has none: `Off`, or `Wanted` |
+//! | `Starting` | it makes its ring | the thread: `Up`, `Later`, `Refused` |
+//! | `Up` | operations are taken | the thread, told to stop, when it has none: `Off`, or `Wanted`; when the kernel refuses more: `Closing` |
+//! | `Closing` | the ring was given back, and the kernel is waited for | the thread: `Later`, `Refused` |
+//! | `Later` | io_uring could not be had, for something that passes | whoever wants it after a pause: `Wanted`; the next start of the runtime: `Off` |
 //! | `Refused` | io_uring cannot be had | the next start of the runtime: `Off`; else nobody, but for what is below |
+//!
+//! The pause doubles with each refusal, from [`FIRST_PAUSE_NS`] to [`LONGEST_PAUSE_NS`], until a ring was had.
 //!
 //! The state changes under a lock, which also guards the descriptor by which the thread is woken: it is never written to after it was closed.
 //!
@@ -31,9 +35,10 @@ mod serve;
 mod tests;
 
 pub(crate) use op::{NOT_DONE, Op};
-pub(crate) use serve::{Room, refuse, run};
+pub(crate) use serve::{Lasts, Room, refuse, run};
 
 use crate::prim::lock::Lock;
+use crate::sys::clock;
 use crate::sys::eventfd::EventFd;
 use gort_lockfree::inbox::Inbox;
 use op::Node;
@@ -48,22 +53,38 @@ pub(crate) enum State {
     Wanted,
     Starting,
     Up,
+    Closing,
+    Later,
     Refused,
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Off, Self::Wanted, Self::Starting, Self::Up, Self::Refused];
+    const ALL: [Self; 7] =
+        [Self::Off, Self::Wanted, Self::Starting, Self::Up, Self::Closing, Self::Later, Self::Refused];
 }
+
+const FIRST_PAUSE_NS: u64 = 50_000_000;
+const LONGEST_PAUSE_NS: u64 = 30_000_000_000;
 
 struct Door {
     state: State,
     /// Wakes the thread while it is up.
     bell: Option<EventFd>,
     refused_because: Option<&'static str>,
+    /// The pause after the next refusal that passes.
+    pause_ns: u64,
+    /// The end of the pause, in [`State::Later`].
+    pauses_until_ns: u64,
 }
 
 static INBOX: Inbox<Node> = Inbox::new();
-static DOOR: Lock<Door> = Lock::new(Door { state: State::Off, bell: None, refused_because: None });
+static DOOR: Lock<Door> = Lock::new(Door {
+    state: State::Off,
+    bell: None,
+    refused_because: None,
+    pause_ns: FIRST_PAUSE_NS,
+    pauses_until_ns: 0,
+});
 /// The state of [`DOOR`], for those who look without the lock.
 static STATE: AtomicU8 = AtomicU8::new(State::Off as u8);
 /// The thread is to end when it has no operation.
@@ -112,9 +133,9 @@ pub(crate) fn threads() -> usize {
     1 + crate::sys::thread::count_named(&format!("iou-wrk-{tid}"))
 }
 
-/// Descriptors that are open for it: the ring and the bell.
+/// Descriptors that are open for it: the ring, its end and the bell.
 pub(crate) fn descriptors() -> usize {
-    if state() == State::Up { 2 } else { 0 }
+    if state() == State::Up { 3 } else { 0 }
 }
 
 /// Says that the thread is wanted. True: the monitor has to hear of it.
@@ -122,7 +143,11 @@ pub(crate) fn descriptors() -> usize {
 #[must_use = "nobody else tells the monitor"]
 pub(crate) fn want() -> bool {
     let mut door = DOOR.lock();
-    let is_first = door.state == State::Off;
+    let is_first = match door.state {
+        State::Off => true,
+        State::Later => clock::now_ns() >= door.pauses_until_ns,
+        _ => false,
+    };
     if is_first {
         door.set(State::Wanted);
     }
@@ -132,8 +157,9 @@ pub(crate) fn want() -> bool {
 /// A new start: what was refused to the one before may be had by this one.
 pub(crate) fn forget_refusal() {
     let mut door = DOOR.lock();
-    if door.state == State::Refused {
+    if matches!(door.state, State::Later | State::Refused) {
         door.refused_because = None;
+        door.pause_ns = FIRST_PAUSE_NS;
         door.set(State::Off);
     }
 }
@@ -147,9 +173,9 @@ fn wake() -> bool {
             door.bell.as_ref().expect("it is up").tell();
             false
         }
-        // It looks when it begins.
-        State::Wanted | State::Starting => false,
-        State::Off | State::Refused => {
+        // It looks when it begins, or when it has closed its ring.
+        State::Wanted | State::Starting | State::Closing => false,
+        State::Off | State::Later | State::Refused => {
             door.set(State::Wanted);
             true
         }

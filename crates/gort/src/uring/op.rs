@@ -33,6 +33,9 @@ pub(crate) struct Op {
     result: Cell<i32>,
     /// The thread's.
     is_over: Cell<bool>,
+    /// The thread's: its neighbours in [`InFlight`].
+    before: Cell<*const Op>,
+    after: Cell<*const Op>,
     request: Node,
     gives_up: Node,
 }
@@ -75,6 +78,8 @@ impl Op {
             holds: AtomicU32::new(0),
             result: Cell::new(NOT_DONE),
             is_over: Cell::new(false),
+            before: Cell::new(ptr::null()),
+            after: Cell::new(ptr::null()),
             request,
             gives_up,
         }
@@ -152,6 +157,62 @@ impl Op {
         if was == 1 && g.park.kick() {
             ready.push(g);
         }
+    }
+}
+
+/// The operations that have no result yet, for the day on which none comes any more.
+pub(super) struct InFlight {
+    first: *const Op,
+}
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self { first: ptr::null() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        // SAFETY: what is in the list is held.
+        std::iter::successors(unsafe { self.first.as_ref() }, |op| unsafe { op.after.get().as_ref() }).count()
+    }
+
+    /// # Safety
+    /// `op` is held by the thread until it is taken out, and in no list.
+    pub(super) unsafe fn add(&mut self, op: &Op) {
+        op.before.set(ptr::null());
+        op.after.set(self.first);
+        // SAFETY: what is in the list is held.
+        if let Some(first) = unsafe { self.first.as_ref() } {
+            first.before.set(op);
+        }
+        self.first = op;
+    }
+
+    /// # Safety
+    /// `op` is in the list.
+    pub(super) unsafe fn remove(&mut self, op: &Op) {
+        let (before, after) = (op.before.get(), op.after.get());
+        // SAFETY: what is in the list is held, and `op`'s neighbours are.
+        unsafe {
+            match before.as_ref() {
+                Some(before) => before.after.set(after),
+                None => self.first = after,
+            }
+            if let Some(after) = after.as_ref() {
+                after.before.set(before);
+            }
+        }
+    }
+
+    /// Takes one out.
+    pub(super) fn pop(&mut self) -> Option<*const Op> {
+        let first = self.first;
+        // SAFETY: what is in the list is held.
+        unsafe { self.remove(first.as_ref()?) };
+        Some(first)
     }
 }
 

@@ -6,10 +6,14 @@
 //!
 //! The kernel takes any number of operations. If its queue is full, that is handed in and goes on; results for which there is no room are
 //! kept by the kernel and come with a later call.
+//!
+//! If the kernel refuses that call one day (a sandbox that begins later), the ring is given back. Once the kernel says that it is done with all operations, those
+//! without a result end as not done, and are done again without io_uring: each has its place in the file, so to do it twice is to do it.
 
-use super::op::{NOT_DONE, Node, Op};
-use super::{DOOR, INBOX, STOPS, State, TID, WORKERS, want};
+use super::op::{InFlight, NOT_DONE, Node, Op};
+use super::{DOOR, FIRST_PAUSE_NS, INBOX, LONGEST_PAUSE_NS, STOPS, State, TID, WORKERS, want};
 use crate::g::GList;
+use crate::sys::clock;
 use crate::sys::eventfd::EventFd;
 use crate::sys::file::At;
 use crate::sys::thread;
@@ -51,22 +55,38 @@ pub(crate) fn run(room: Room, deliver: fn(&mut GList), tell_monitor: fn()) {
                 let mut door = DOOR.lock();
                 door.bell = Some(bell);
                 door.refused_because = None;
+                door.pause_ns = FIRST_PAUSE_NS;
                 door.set(State::Up);
             }
-            Server { ring, bell: bell_fd, was_rung: true, in_flight: 0, ready: GList::new(), deliver }.serve();
+            let mut server = Server::new(ring, bell_fd, deliver);
+            let outcome = server.serve();
             WORKERS.store(0, Relaxed);
-            TID.store(0, Relaxed);
-            let mut door = DOOR.lock();
-            door.bell = None;
-            door.set(State::Off);
-            drop(door);
-            // See the module above: somebody may have come and not got as far as `wake`.
-            INBOX.is_filled() && want()
+            match outcome {
+                Ok(()) => {
+                    TID.store(0, Relaxed);
+                    let mut door = DOOR.lock();
+                    door.bell = None;
+                    door.set(State::Off);
+                    drop(door);
+                    // See the module above: somebody may have come and not got as far as `wake`.
+                    INBOX.is_filled() && want()
+                }
+                Err(refusal) => {
+                    {
+                        let mut door = DOOR.lock();
+                        door.bell = None;
+                        door.set(State::Closing);
+                    }
+                    server.close(&refusal);
+                    TID.store(0, Relaxed);
+                    refuse(&refusal.to_string(), Lasts::of(&refusal), deliver);
+                    false
+                }
+            }
         }
         Err(refusal) => {
             TID.store(0, Relaxed);
-            let reason = refusal.to_string();
-            refuse(&reason, deliver);
+            refuse(&refusal.to_string(), Lasts::of(&refusal), deliver);
             false
         }
     };
@@ -75,15 +95,37 @@ pub(crate) fn run(room: Room, deliver: fn(&mut GList), tell_monitor: fn()) {
     }
 }
 
+/// How long a refusal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// Until somebody wants it after a pause.
+    AWhile,
+    /// Until the next start of the runtime.
+    ForGood,
+}
+
+impl Lasts {
+    fn of(refusal: &Refusal) -> Self {
+        if refusal.is_momentary() { Self::AWhile } else { Self::ForGood }
+    }
+}
+
 /// There is no ring: whoever waits does without.
-pub(crate) fn refuse(reason: &str, deliver: fn(&mut GList)) {
+pub(crate) fn refuse(reason: &str, lasts: Lasts, deliver: fn(&mut GList)) {
     {
         let mut door = DOOR.lock();
         if door.refused_because != Some(reason) {
             // There are few reasons, for the life of the process.
             door.refused_because = Some(Box::leak(reason.into()));
         }
-        door.set(State::Refused);
+        match lasts {
+            Lasts::ForGood => door.set(State::Refused),
+            Lasts::AWhile => {
+                door.pauses_until_ns = clock::now_ns() + door.pause_ns;
+                door.pause_ns = (door.pause_ns * 2).min(LONGEST_PAUSE_NS);
+                door.set(State::Later);
+            }
+        }
     }
     // After the state: who comes later and is told to wake somebody asks for another try.
     let mut ready = GList::new();
@@ -125,15 +167,24 @@ struct Server {
     bell: i32,
     /// The bell's operation has ended.
     was_rung: bool,
-    /// Operations that have no result yet.
-    in_flight: usize,
+    in_flight: InFlight,
     /// Can go on.
     ready: GList,
     deliver: fn(&mut GList),
+    /// What the kernel has refused to go on with.
+    lost: Result<(), Refusal>,
 }
 
 impl Server {
-    fn serve(&mut self) {
+    fn new(ring: Ring, bell: i32, deliver: fn(&mut GList)) -> Self {
+        Self { ring, bell, was_rung: true, in_flight: InFlight::new(), ready: GList::new(), deliver, lost: Ok(()) }
+    }
+
+    /// Until it is told to stop and has no operations.
+    ///
+    /// # Errors
+    /// The kernel has refused the ring, and may have operations still.
+    fn serve(&mut self) -> Result<(), Refusal> {
         loop {
             if std::mem::take(&mut self.was_rung) {
                 let sqe = Sqe::read(self.bell, At::Cursor, RUNG.as_ptr().cast(), size_of::<u64>()).with(BELL);
@@ -145,14 +196,41 @@ impl Server {
             self.deliver();
             let sleeps = !self.was_rung && !self.ring.has_results() && INBOX.sleep();
             // Relaxed: who sets it rings after that.
-            if sleeps && self.in_flight == 0 && STOPS.load(Relaxed) {
-                return;
+            if sleeps && self.in_flight.is_empty() && STOPS.load(Relaxed) {
+                return Ok(());
             }
-            self.ring.enter(u32::from(sleeps));
+            self.enter(u32::from(sleeps));
             // Awake: from here on nobody rings.
             self.take();
             self.reap();
             self.deliver();
+            self.lost?;
+        }
+    }
+
+    /// Waits until the kernel has nothing of ours any more. What has no result then is not done.
+    fn close(self, refusal: &Refusal) {
+        let Self { ring, mut in_flight, mut ready, deliver, .. } = self;
+        let count = in_flight.count();
+        if let Err(errno) = ring.close() {
+            // Their frames cannot be left, and nobody will ever know when they can.
+            eprintln!(
+                "gort: the kernel has taken io_uring away ({refusal}) with {count} operations of files in flight, and descriptors of gort's were closed \
+                 by somebody ({errno}), so that nothing tells when they end. A program that closes descriptors which it has not opened should do so before it \
+                 uses gort, or set GORT_FS=threads"
+            );
+            std::process::abort();
+        }
+        while let Some(op) = in_flight.pop() {
+            // SAFETY: it is held, since it was in the list, and the kernel is gone from it.
+            unsafe { Op::end(op, NOT_DONE, &mut ready) };
+        }
+        deliver(&mut ready);
+    }
+
+    fn enter(&mut self, least: u32) {
+        if self.lost.is_ok() {
+            self.lost = self.ring.enter(least);
         }
     }
 
@@ -169,7 +247,7 @@ impl Server {
             // SAFETY: a message's operation is held for it, and a message is taken once. What the operation points to is as `Op::submit` demands.
             unsafe {
                 if !node.gives_up() {
-                    self.in_flight += 1;
+                    self.in_flight.add(&*op);
                     self.push((*op).sqe());
                     return;
                 }
@@ -181,12 +259,14 @@ impl Server {
         });
     }
 
+    /// Nothing if the ring is lost: whoever has no result by then has none.
+    ///
     /// # Safety
     /// As [`Ring::push`].
     unsafe fn push(&mut self, sqe: Sqe) {
         // SAFETY: as the caller says.
-        while !unsafe { self.ring.push(sqe) } {
-            self.ring.enter(0);
+        while self.lost.is_ok() && !unsafe { self.ring.push(sqe) } {
+            self.enter(0);
             // Else the kernel may refuse more.
             self.reap();
         }
@@ -198,9 +278,12 @@ impl Server {
             NOBODY => {}
             BELL => *was_rung = true,
             address => {
-                *in_flight -= 1;
-                // SAFETY: the address of an operation that is held until now, since its result comes once.
-                unsafe { Op::end(ptr::with_exposed_provenance(address as usize), result, ready) };
+                let op: *const Op = ptr::with_exposed_provenance(address as usize);
+                // SAFETY: the address of an operation that is held, and in the list, until now, since its result comes once.
+                unsafe {
+                    in_flight.remove(&*op);
+                    Op::end(op, result, ready);
+                }
             }
         });
     }

@@ -1,23 +1,33 @@
 //! The thread for files, and processes that may not have io_uring.
 
 use crate::child;
+use crate::support::{limit, refuse_system_calls, set_limit};
 use gort::fs::File;
 use gort::runtime::{FileBackend, Files, metrics};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Reads past the page cache until it is known what does that. `None`: the file system cannot.
-pub(crate) fn uses_files() -> Option<FileBackend> {
+/// This program, to be read past the page cache. `None`: the file system cannot.
+fn page_file() -> Option<File> {
+    let path = std::env::current_exe().unwrap();
+    File::options().read(true).custom_flags(libc::O_DIRECT).open(path).ok()
+}
+
+fn read_page(file: &File) {
     #[repr(align(4096))]
     struct Page([u8; 4096]);
-    let path = std::env::current_exe().unwrap();
-    let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
+    let mut page = Page([0; 4096]);
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut page.0, 0).unwrap();
+    assert!(page.0.starts_with(b"\x7fELF"));
+}
+
+/// Reads past the page cache until it is known what does that. `None`: the file system cannot.
+pub(crate) fn uses_files() -> Option<FileBackend> {
+    let file = page_file()?;
     gort::go(move || {
         loop {
-            let mut page = Page([0; 4096]);
-            std::os::unix::fs::FileExt::read_exact_at(&file, &mut page.0, 0).unwrap();
-            assert!(page.0.starts_with(b"\x7fELF"));
+            read_page(&file);
             match metrics().file_backend {
                 FileBackend::None => gort::yield_now(),
                 known => return Some(known),
@@ -103,6 +113,71 @@ fn a_sandbox_without_io_uring() {
             .says("io_uring_setup: ")
             .says(text)
             .says("GORT_FS=auto or threads");
+    }
+}
+
+/// Without a free descriptor there is no io_uring, and again there is one when there are descriptors.
+#[test]
+fn a_lack_of_descriptors_keeps_io_uring_away_for_a_while_only() {
+    let this = child::of(|_| {
+        let Some(file) = page_file() else { return };
+        let read_until = |unwanted: FileBackend| {
+            gort::scope(|s| {
+                let read = || {
+                    while metrics().file_backend == unwanted {
+                        read_page(&file);
+                        gort::sleep(Duration::from_millis(1));
+                    }
+                };
+                s.spawn(read).join().unwrap();
+            });
+            metrics()
+        };
+        // With all that the runtime opens at its start.
+        gort::go(|| ()).join().unwrap();
+        let limit = limit(libc::RLIMIT_NOFILE);
+        // Those that are open stay so.
+        set_limit(libc::RLIMIT_NOFILE, 3);
+        let lacks = read_until(FileBackend::None);
+        assert_eq!(lacks.file_backend, FileBackend::Threads, "{lacks:?}");
+        if !lacks.file_backend_because.unwrap().contains("Too many open files") {
+            return;
+        }
+        set_limit(libc::RLIMIT_NOFILE, limit);
+        // Wanted again, it is on its way for a moment.
+        while read_until(FileBackend::Threads).file_backend != FileBackend::Uring {}
+        assert_eq!(metrics().file_backend_because, None);
+    });
+    this.run("").exited(0).never_says("gort: ");
+}
+
+/// A sandbox that begins while files are read, and refuses io_uring: every read has its bytes, threads do it from then on, and the reason is told.
+#[test]
+fn a_sandbox_that_begins_later() {
+    let this = child::of(|case| {
+        let errno = case.parse().unwrap();
+        if uses_files() != Some(FileBackend::Uring) {
+            return;
+        }
+        let file = page_file().unwrap();
+        gort::scope(|s| {
+            for _ in 0..16 {
+                s.spawn(|| {
+                    let mut after = 0;
+                    while after < 5 {
+                        read_page(&file);
+                        after += usize::from(metrics().file_backend == FileBackend::Threads);
+                    }
+                });
+            }
+            refuse_system_calls(&[libc::SYS_io_uring_enter], errno);
+        });
+        let because = metrics().file_backend_because.unwrap();
+        assert!(because.starts_with("io_uring_enter: "), "{because}");
+        assert!(tasks().is_empty());
+    });
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        this.run(&errno.to_string()).exited(0).never_says("gort: ").never_says("panicked");
     }
 }
 

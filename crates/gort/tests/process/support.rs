@@ -86,13 +86,20 @@ type Resource = libc::__rlimit_resource_t;
 type Resource = libc::c_int;
 
 pub(crate) fn set_limit(resource: Resource, bytes: u64) {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes and reads a live `rlimit`.
-    unsafe {
-        assert_eq!(libc::getrlimit(resource, &raw mut limit), 0);
-        limit.rlim_cur = bytes;
-        assert_eq!(libc::setrlimit(resource, &raw const limit), 0);
-    }
+    let limit = libc::rlimit { rlim_cur: bytes, ..limits(resource) };
+    // SAFETY: the kernel reads a live `rlimit`.
+    unsafe { assert_eq!(libc::setrlimit(resource, &raw const limit), 0) };
+}
+
+pub(crate) fn limit(resource: Resource) -> u64 {
+    limits(resource).rlim_cur
+}
+
+fn limits(resource: Resource) -> libc::rlimit {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes a live `rlimit`.
+    unsafe { assert_eq!(libc::getrlimit(resource, &raw mut limits), 0) };
+    limits
 }
 
 /// Both ends of a pipe, blocking, as raw descriptors that stay open.

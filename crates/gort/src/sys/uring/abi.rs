@@ -15,6 +15,7 @@ pub(super) const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
 
 pub(super) const ENTER_GETEVENTS: u32 = 1;
 
+pub(super) const REGISTER_FILES: u32 = 2;
 pub(super) const REGISTER_PROBE: u32 = 8;
 pub(super) const REGISTER_IOWQ_MAX_WORKERS: u32 = 19;
 

@@ -13,7 +13,7 @@ fn ring(entries: u32, results: u32) -> Option<Ring> {
 fn results(ring: &mut Ring, count: usize) -> Vec<(u64, i32)> {
     let mut all = Vec::new();
     while all.len() < count {
-        ring.enter(1);
+        ring.enter(1).unwrap();
         ring.reap(|word, result| all.push((word, result)));
     }
     all.sort_unstable();
@@ -57,7 +57,7 @@ fn full_queues_lose_nothing() {
             refused += 1;
             // Without reaping: 64 results for a queue of 4 or 8. Later calls may be refused until they are reaped.
             let mut before = Vec::new();
-            ring.enter(0);
+            ring.enter(0).unwrap();
             if refused % 5 == 0 {
                 ring.reap(|word, result| before.push((word, result)));
             }
@@ -100,6 +100,31 @@ fn what_waits_is_cancelled_and_what_is_over_is_not() {
     assert_eq!(word, 1);
 }
 
+/// Who has closed a ring knows that the kernel is gone from what its operations point to: what waits is cancelled, and what comes later goes elsewhere.
+#[test]
+fn a_closed_ring_is_gone_from_its_operations() {
+    let Some(mut ring) = ring(4, 8) else { return };
+    let bell = EventFd::new().unwrap();
+    let mut word = 0_u64;
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the memory and the descriptors outlive the operations: that is what is tested.
+    unsafe {
+        assert!(ring.push(Sqe::read(bell.raw(), At::Cursor, (&raw mut word).cast(), 8).with(1)));
+        assert!(ring.push(Sqe::read(file.as_raw_fd(), At::Offset(0), bytes.as_mut_ptr(), 16).with(2)));
+        ring.enter(0).unwrap();
+        // Not handed in.
+        assert!(ring.push(Sqe::read(bell.raw(), At::Cursor, (&raw mut word).cast(), 8).with(3)));
+    }
+    ring.close().unwrap();
+    bell.tell();
+    let mut buf = [std::mem::MaybeUninit::new(0); 8];
+    // SAFETY: the descriptor is open.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(bell.raw()) };
+    assert_eq!(crate::sys::file::read(fd, At::Cursor, &mut buf), Ok(8));
+    assert_eq!(word, 0, "read by an operation of a closed ring");
+}
+
 #[test]
 fn a_refusal_says_what_was_refused() {
     let refused = Ring::new(0, 0).unwrap_err();
@@ -108,4 +133,6 @@ fn a_refusal_says_what_was_refused() {
         Refusal::Call("io_uring_setup", Errno::PERM).to_string().starts_with("io_uring_setup: Operation not permitted")
     );
     assert!(Refusal::Lacks("IORING_FEAT_NODROP").to_string().contains("no IORING_FEAT_NODROP"));
+    assert!(Refusal::Call("io_uring_setup", Errno::MFILE).is_momentary());
+    assert!(!Refusal::Call("io_uring_setup", Errno::PERM).is_momentary());
 }
