@@ -19,7 +19,7 @@ use super::look::Look;
 use super::order::Order;
 use super::{Receiver, Sender};
 use crate::context::Bound;
-use crate::g::{G, WaitReason, Waiter, Want};
+use crate::g::{Choice, G, Source, WaitReason, Waiter, Want};
 use crate::sys::clock;
 use crate::timer::NEVER;
 use crate::wait::{Caller, Waiting};
@@ -28,6 +28,7 @@ use gort_lockfree::select as walk;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
@@ -92,9 +93,9 @@ pub trait Arm: sealed::Sealed {
         false
     }
 
-    /// When it can go on without anybody's doing.
+    /// When it can go on without anybody's doing, and else by whose.
     #[doc(hidden)]
-    fn due_ns(&self) -> u64;
+    fn prospect(&self) -> (u64, Source);
 }
 
 /// A node that is written when its arm enlists: most arms of a `select!` with `default` never do.
@@ -241,8 +242,8 @@ impl<T> Arm for RecvArm<'_, T> {
         true
     }
 
-    fn due_ns(&self) -> u64 {
-        self.receiver.flavor.due_ns()
+    fn prospect(&self) -> (u64, Source) {
+        self.receiver.flavor.prospect()
     }
 }
 
@@ -332,8 +333,8 @@ impl<T> Arm for SendArm<'_, T> {
         true
     }
 
-    fn due_ns(&self) -> u64 {
-        NEVER
+    fn prospect(&self) -> (u64, Source) {
+        (NEVER, Source::Channel(ptr::from_ref(&*self.sender.chan).addr()))
     }
 }
 
@@ -424,15 +425,21 @@ pub fn select(arms: &[&mut dyn Arm], limit: Limit, manner: Manner) -> Option<usi
 /// Waits once: the arm that has won meanwhile; `None` if all should look again.
 fn wait(arms: &[&mut dyn Arm], order: &[u16], until_ns: u64, news: bool, caller: Caller) -> Option<usize> {
     let claim = Claim::new();
+    let mut choice = Choice::new();
     let end = walk::wait(
         &claim,
         order.len(),
         // SAFETY: it is delisted below, after the wait; claim and arms stay until then, and nothing in between unwinds.
         |place| unsafe { arms[usize::from(order[place])].enlist(caller, &claim, u32::from(order[place]), news) },
         || {
-            let due_ns = arms.iter().map(|arm| arm.due_ns()).fold(until_ns, u64::min);
+            let mut due_ns = until_ns;
+            for arm in arms {
+                let (arm_due_ns, source) = arm.prospect();
+                due_ns = due_ns.min(arm_due_ns);
+                choice.add(source);
+            }
             let reason = if arms.is_empty() { WaitReason::SelectNoCases } else { WaitReason::Select };
-            Chooser { waiting: caller.until(Bound::at(due_ns), reason, arms.len()), arms }
+            Chooser { waiting: caller.until(Bound::at(due_ns), reason, choice.address()), arms }
         },
         // SAFETY: only what was enlisted is delisted.
         |place| unsafe { arms[usize::from(order[place])].delist() },

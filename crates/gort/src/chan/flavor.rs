@@ -7,7 +7,7 @@
 use super::alarm::Alarm;
 use super::core::{Chan, Fail};
 use crate::context::Ending;
-use crate::g::{Waiter, Want};
+use crate::g::{Source, Waiter, Want};
 use crate::prim::lock::Lock;
 use crate::sys::clock;
 use crate::timer::NEVER;
@@ -122,6 +122,16 @@ impl<T> Flavor<T> {
             Self::Ending(ending) if ending.has_ended() => 1,
             Self::Ending(ending) => ending.deadline_ns(),
         }
+    }
+
+    /// The same, and who could make it earlier.
+    pub(super) fn prospect(&self) -> (u64, Source) {
+        let source = match self {
+            Self::Chan(chan) => Source::Channel(Arc::as_ptr(chan).addr()),
+            Self::Never => Source::Nobody,
+            Self::At(_) | Self::Tick(_) | Self::Alarm(..) | Self::Ending(_) => Source::Other,
+        };
+        (self.due_ns(), source)
     }
 
     /// Asks to be told, through `node`, when [`due_ns`](Self::due_ns) comes nearer. Not for channels.

@@ -11,6 +11,7 @@
 use super::arm::Arm;
 use super::arm::sealed::Sealed;
 use super::look::Look;
+use crate::g::Source;
 use crate::spawn::join::Share;
 use crate::timer::NEVER;
 use crate::wait::Caller;
@@ -95,8 +96,8 @@ impl<T> Arm for JoinArm<'_, T> {
         unreachable!("a goroutine's end takes no claim")
     }
 
-    fn due_ns(&self) -> u64 {
-        NEVER
+    fn prospect(&self) -> (u64, Source) {
+        (NEVER, Source::Other)
     }
 }
 

@@ -1,11 +1,13 @@
 //! G: the goroutine record, its states, lists of records and the registry of all of them.
 
+pub(crate) mod choice;
 pub(crate) mod holder;
 pub(crate) mod list;
 pub(crate) mod record;
 pub(crate) mod registry;
 pub(crate) mod wait_reason;
 
+pub(crate) use choice::{Choice, Source};
 pub(crate) use gort_lockfree::wait_list::Want;
 pub(crate) use holder::{Holder, Seen};
 pub(crate) use list::GList;

@@ -108,12 +108,22 @@ impl WaitReason {
     /// It is something that other goroutines do, or let go of, and of which it can be known who could.
     pub(crate) fn is_for_others(self) -> bool {
         use WaitReason::{Join, Mutex, RwLockRead, RwLockWrite, Scope};
-        matches!(self, Join | Scope | Mutex | RwLockRead | RwLockWrite) || self.is_for_channel()
+        matches!(self, Join | Scope | Mutex | RwLockRead | RwLockWrite) || self.is_for_channels()
+    }
+
+    /// It is for channels, or what can be received from in their place.
+    pub(crate) fn is_for_channels(self) -> bool {
+        self.is_for_channel() || self.is_choice()
     }
 
     /// The object is the address of a channel, or [`NO_CHANNEL`].
     pub(crate) fn is_for_channel(self) -> bool {
         matches!(self, Self::ChanSend | Self::ChanRecv)
+    }
+
+    /// The object is the address of a [`Choice`](super::Choice).
+    pub(crate) fn is_choice(self) -> bool {
+        matches!(self, Self::Select | Self::SelectNoCases)
     }
 
     /// The words a dump prints.

@@ -95,12 +95,12 @@ pub fn retake_sites() -> Vec<RetakeSite> {
 /// ([`JoinHandle::join`](crate::JoinHandle::join)) and of a [`scope`](crate::scope): whoever is waited for is exactly known. (Of waits younger than
 /// some milliseconds a lock that just changes hands may be told wrongly.)
 ///
-/// **Suspected** are goroutines that send to or receive from a channel to which, in all the memory of the process, nobody refers but goroutines that
+/// **Suspected** are goroutines that send to or receive from channels, one by one or in a [`select!`](crate::select), to which, in all the memory of the process, nobody refers but goroutines that
 /// are asleep for ever, too. A leftover of an end that has moved on counts as one, so much is not found. And it is only looked for in moments in
 /// which no goroutine computes, which a busy process may not have.
 ///
-/// Waits with a limit or a context end by themselves and are no part of a deadlock; nor are those for other things: a `select!`, a condition variable,
-/// a [`park`](crate::park).
+/// Waits with a limit or a context end by themselves and are no part of a deadlock; nor are those for other things: a condition variable, a semaphore,
+/// a [`park`](crate::park), a `select!` with an arm for anything but a channel.
 ///
 /// The watchdog looks by itself, and reports each circle once, unless it is [off](Watchdog::Off). Parks the goroutine, blocks a plain thread: a thread of
 /// its own looks, which takes about 100 ns for each goroutine, and, if any waits for a channel for so long, a second for each GiB of memory in use.

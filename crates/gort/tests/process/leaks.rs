@@ -62,6 +62,33 @@ fn leak(case: &str) -> &'static [&'static str] {
             });
             &["locks before it sends", "receives with a lock"]
         }
+        "crossed by select" => {
+            let ((to_left, left), (to_right, right)) = (bounded::<()>(0), bounded::<()>(0));
+            let (_never, nothing) = (gort::chan::never::<()>(), gort::chan::never::<()>());
+            go("left", move || {
+                gort::select! {
+                    recv(left) -> _ => to_right.send(()).unwrap(),
+                    recv(nothing) -> _ => (),
+                }
+            });
+            go("right", move || {
+                let (own, value) = bounded::<()>(0);
+                gort::select! {
+                    recv(right) -> _ => to_left.send(()).unwrap(),
+                    send(own, ()) -> _ => drop(value),
+                }
+            });
+            &["left", "right"]
+        }
+        "select without arms" => {
+            let (sender, receiver) = bounded::<()>(1);
+            go("receives", move || receiver.recv().unwrap_or_default());
+            go("sleeps", move || {
+                let _kept = sender;
+                gort::select! {}
+            });
+            &["receives", "sleeps"]
+        }
         "channel and join" => {
             let (sender, receiver) = unbounded::<()>();
             let receives = go("receives", move || receiver.recv().unwrap_or_default());
@@ -105,12 +132,21 @@ fn who_wait_for_ends_that_only_they_hold_are_found() {
         return;
     }
     std::thread::scope(|s| {
-        for case in ["crossed", "own sender", "own receiver", "channel and lock", "channel and join"] {
+        let cases = [
+            "crossed",
+            "own sender",
+            "own receiver",
+            "channel and lock",
+            "channel and join",
+            "crossed by select",
+            "select without arms",
+        ];
+        for case in cases {
             s.spawn(move || {
                 let mut running = this.case(case).env("GORT_WATCHDOG_AFTER", "100ms").start();
                 running.wait_for_error("gort: watchdog: suspected deadlock: ").wait_for_error("makes it patient");
                 let ended = running.end();
-                ended.exited(0).says_once("deadlock: ").says(" channel that only goroutine").says("\tcreated at ");
+                ended.exited(0).says_once("deadlock: ").says(" that only goroutine").says("\tcreated at ");
             });
         }
     });
@@ -226,18 +262,7 @@ fn who_waits_for_somebody_who_may_send_is_not_reported() {
             wait_for_it(receiver);
             keep(&own, sender);
         });
-        let is_known = FINDS && case != "a deep one";
-        if is_known {
-            wait_until(|| !deadlocks(AGE).is_empty());
-        }
-        for _ in 0..20 {
-            let found = deadlocks(ms(0));
-            assert!(found.len() <= 1, "{found:?}");
-            for found in &found {
-                assert!(found.goroutines().iter().all(|sleeper| sleeper.name() == Some("receives")), "{found}");
-            }
-            std::thread::sleep(ms(10));
-        }
+        nobody_but_that_one_is_found(FINDS && case != "a deep one");
     });
     std::thread::scope(|s| {
         let cases = [
@@ -262,6 +287,109 @@ fn who_waits_for_somebody_who_may_send_is_not_reported() {
             });
         }
     });
+}
+
+/// A goroutine that waits in a `select!` for a channel whose only sender it has, and for what somebody may do who sleeps.
+fn wait_for_either(case: &str) {
+    let (own, none) = bounded::<()>(1);
+    let long = ms(60_000);
+    match case {
+        "a sender" => {
+            let (sender, receiver) = bounded::<()>(1);
+            go("waits", move || {
+                gort::select! {
+                    recv(none) -> _ => drop(own),
+                    recv(receiver) -> _ => (),
+                }
+            });
+            keep("a sleeper", sender);
+        }
+        "a receiver" => {
+            let (sender, receiver) = bounded::<()>(0);
+            go("waits", move || {
+                gort::select! {
+                    recv(none) -> _ => drop(own),
+                    send(sender, ()) -> _ => (),
+                }
+            });
+            go("holder", move || {
+                gort::sleep(long);
+                drop(receiver);
+            });
+        }
+        "a context" => {
+            let (ctx, cancel) = gort::context::background().with_cancel();
+            go("waits", move || {
+                gort::select! {
+                    recv(none) -> _ => drop(own),
+                    recv(ctx.done()) -> _ => (),
+                }
+            });
+            go("holder", move || {
+                gort::sleep(long);
+                cancel.cancel();
+            });
+        }
+        "a timer" => {
+            let timer = Arc::new(gort::time::Timer::new(long));
+            assert!(timer.stop());
+            let theirs = timer.clone();
+            go("waits", move || {
+                gort::select! {
+                    recv(none) -> _ => drop(own),
+                    recv(theirs.c()) -> _ => (),
+                }
+            });
+            go("holder", move || {
+                gort::sleep(long);
+                timer.reset(ms(1));
+            });
+        }
+        "an end" => {
+            let mut other = go("holder", move || gort::sleep(long));
+            go("waits", move || {
+                gort::select! {
+                    recv(none) -> _ => drop(own),
+                    join(other) -> _ => (),
+                }
+            });
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// DX-09. In a `select!` one arm that somebody may serve is enough.
+#[test]
+fn who_waits_in_a_select_for_somebody_who_may_come_is_not_reported() {
+    let this = child::of(|case| {
+        let own = case.to_owned();
+        elsewhere(|| leak("own sender"));
+        elsewhere(move || wait_for_either(&own));
+        nobody_but_that_one_is_found(FINDS);
+    });
+    std::thread::scope(|s| {
+        for case in ["a sender", "a receiver", "a context", "a timer", "an end"] {
+            s.spawn(move || {
+                let ended = this.case(case).env("GORT_WATCHDOG_AFTER", "50ms").run();
+                ended.exited(0).never_says("\"waits\"");
+            });
+        }
+    });
+}
+
+/// The one that was made beside, so that there is something to be found, if `is_known` that it will be.
+fn nobody_but_that_one_is_found(is_known: bool) {
+    if is_known {
+        wait_until(|| !deadlocks(AGE).is_empty());
+    }
+    for _ in 0..20 {
+        let found = deadlocks(ms(0));
+        assert!(found.len() <= 1, "{found:?}");
+        for found in &found {
+            assert!(found.goroutines().iter().all(|sleeper| sleeper.name() == Some("receives")), "{found}");
+        }
+        std::thread::sleep(ms(10));
+    }
 }
 
 /// DX-09. A sender that a running goroutine has, perhaps in a register only.

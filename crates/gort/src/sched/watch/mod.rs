@@ -138,8 +138,8 @@ impl Watch {
         }
     }
 
-    /// When to look again in a process where nothing happens, by the usual clock: at those that keep threads; and once at those that wait for others, when
-    /// they have done so for long enough.
+    /// When to look again in a process where nothing happens, by the usual clock: at those that keep threads; and at those that wait for others, when
+    /// they have done so for long enough: once, if that look has shown all there is.
     pub(super) fn next_ns(&self, lost_ns: u64) -> u64 {
         if !SCHED.watchdog.is_on() {
             return NEVER;
@@ -153,7 +153,8 @@ impl Watch {
             }
         });
         let due_ns = latest_ms
-            .map_or(NEVER, |ms| (fixed().start_ns + (ms + 1) * 1_000_000 + after_ns).max(self.waits_due_ns + lost_ns));
+            .map_or(circles::again_ns(), |ms| fixed().start_ns + (ms + 1) * 1_000_000 + after_ns)
+            .max(self.waits_due_ns.saturating_add(lost_ns));
         self.stuck.next_ns(after_ns).saturating_add(lost_ns).min(due_ns)
     }
 

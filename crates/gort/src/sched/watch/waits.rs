@@ -7,7 +7,7 @@
 //! so at one moment. What a lock says of its holder may be older than the lock's last change of hands by an instant; not by the age.
 
 use super::search::hidden;
-use crate::g::{G, Seen, Status, WaitReason, registry};
+use crate::g::{Choice, G, NO_CHANNEL, Seen, Status, WaitReason, registry};
 use crate::spawn::scope;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -25,6 +25,8 @@ pub(super) struct Party {
     word: u64,
     /// What was seen where it waits for a lock.
     pub(super) seen: Option<Seen>,
+    /// The channels from which something would have to come, hidden; `None`: it is not known what may come, or it waits for something else.
+    pub(super) channels: Option<Vec<usize>>,
     /// For whom it waits, by their places in the picture.
     pub(super) targets: Vec<usize>,
 }
@@ -34,15 +36,22 @@ impl Party {
         // The id first, since a record may be used again.
         let (id, word) = (g.id(), g.wait_word());
         let (reason, since_ms) = g.wait();
+        let object = g.wait_object();
+        let channels = match reason {
+            _ if reason.is_choice() => Choice::at(object),
+            _ if reason.is_for_channel() && object != NO_CHANNEL => Some(vec![hidden(object)]),
+            _ => None,
+        };
         let party = Self {
             g,
             id,
             reason,
             since_ms,
-            object: hidden(g.wait_object()),
+            object: hidden(object),
             is_for_ever: !g.is_thread() && g.waits_for_ever(),
             word,
             seen: None,
+            channels,
             targets: Vec::new(),
         };
         party.is_still().then_some(party)
@@ -58,7 +67,7 @@ impl Party {
 
     /// What it waits for, hidden if it is a channel.
     pub(super) fn object(&self) -> usize {
-        if self.reason.is_for_channel() { self.object } else { hidden(self.object) }
+        if self.reason.is_for_channels() { self.object } else { hidden(self.object) }
     }
 
     pub(super) fn waits_for_lock(&self) -> bool {
