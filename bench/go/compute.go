@@ -54,9 +54,13 @@ func spawnJoin(c call) (map[string]float64, error) {
 }
 
 // parkUnpark: Go has no park and unpark. A channel with room for one token is the same thing: unpark puts the token in unless it is there, park
-// takes it or waits for it.
+// takes it or waits for it. The first goroutine is locked to its thread, or not.
 func parkUnpark(c call) (map[string]float64, error) {
 	count := c.number("count")
+	if c.number("locked") > 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
 	times, err := repeat(c.number("repeats")+1, func() error {
 		first, second := make(chan struct{}, 1), make(chan struct{}, 1)
 		rounds := make(chan int)

@@ -25,6 +25,26 @@ pub fn threads() -> io::Result<u64> {
     Ok(fs::metadata("/proc/self/task")?.nlink() - 2)
 }
 
+/// How often the kernel has let a thread of this process run, up to now and all together, the calling one not counted.
+///
+/// # Errors
+/// If `/proc` is not there.
+pub fn switches_of_others() -> io::Result<u64> {
+    let me = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let mut switches = 0;
+    for task in fs::read_dir("/proc/self/task")? {
+        let task = task?;
+        if task.file_name().to_str() == Some(&*me) {
+            continue;
+        }
+        // One that has ended meanwhile is none.
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok());
+        switches += counts.sum::<u64>();
+    }
+    Ok(switches)
+}
+
 /// Lets this thread, and those it starts, run on `count` processors of those it may run on, the first ones: the counterpart of a runtime with so
 /// many. If there are fewer, on all of them.
 ///

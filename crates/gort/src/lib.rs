@@ -84,7 +84,7 @@ pub use spawn::{
 /// What the macros expand to. Not for anybody else.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::testing::{Options, TestOptions, main, pending_timers, pretend_machine, test};
+    pub use crate::testing::{Options, TestOptions, main, pending_timers, pretend_machine, test, visits};
 }
 
 /// The guide's examples, run with the other ones.

@@ -38,7 +38,7 @@ pub const WORKLOADS: &[Workload] = &[
         name: "park_unpark_p1",
         about: "two goroutines on one processor park and unpark each other in turn: ns per round trip",
         task: Task::Alone("park_unpark"),
-        params: &[("count", 200_000), ("repeats", 9)],
+        params: &[("count", 200_000), ("repeats", 9), ("locked", 0)],
         procs: Procs::One,
         entries: &[
             Entry::plain("gort"),

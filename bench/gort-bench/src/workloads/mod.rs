@@ -4,6 +4,7 @@
 //! parameters, and the list of peers that have it. A further peer is an entry here and one in `peers`; a further workload is a constant in one
 //! of the files below.
 
+mod border;
 mod channels;
 mod compute;
 mod echo;
@@ -182,6 +183,7 @@ impl Workload {
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let groups = [
         compute::WORKLOADS,
+        border::WORKLOADS,
         channels::WORKLOADS,
         timers::WORKLOADS,
         stuck::WORKLOADS,

@@ -34,9 +34,10 @@ pub fn spawn_join(call: &Call) -> Result<Outcome> {
     Ok(Outcome::new().with("ns", each(median(&times[1..]))).with("cold_ns", each(times[0])))
 }
 
-/// Two goroutines wake each other in turn, `count` times; a round trip is two parks and two unparks.
+/// Two goroutines wake each other in turn, `count` times; a round trip is two parks and two unparks. The first is locked to its thread, or not.
 pub fn park_unpark(call: &Call) -> Result<Outcome> {
     let (count, repeats) = (call.number::<u64>("count")?, call.number::<usize>("repeats")?);
+    let _locked = (call.number::<u64>("locked")? > 0).then(gort::lock_os_thread);
     let times = repeat(repeats + 1, || -> Result<()> {
         let first = gort::current();
         let second = gort::go(move || {

@@ -1,5 +1,6 @@
 //! The workloads on gort. Started by `gort-bench`; see `gort-bench-wire` for how.
 
+mod border;
 mod channels;
 mod compute;
 mod echo;
@@ -37,6 +38,9 @@ fn run(call: &Call) -> Result<()> {
         "park_unpark" => compute::park_unpark(call)?,
         "yield" => compute::yields(call)?,
         "malloc" => compute::malloc(call)?,
+        "border" => border::border(call)?,
+        "asleep" => border::asleep(call)?,
+        "idle" => border::idle(call)?,
         "parked" => parked::parked(call)?,
         "skynet" => channels::skynet(call)?,
         "pingpong" => channels::pingpong(call)?,
