@@ -24,6 +24,8 @@ use std::sync::atomic::{
 pub(crate) type Look = fn(address: usize);
 
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
+/// The cause of a fault is the kernel's: a general protection fault, which knows no address, or a frame that it could not write.
+const SI_KERNEL: c_int = 0x80;
 /// What the kernel takes for the size of a signal set.
 const SIGNAL_SET_BYTES: usize = 8;
 
@@ -37,6 +39,11 @@ static PREVIOUS: Previous = Previous([const { UnsafeCell::new(MaybeUninit::unini
 static LOOK: AtomicUsize = AtomicUsize::new(0);
 static STARTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// What the kernel needs of a stack to call a handler on it.
+static FRAME_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Below the stack pointer, and in use: the ABI's.
+const RED_ZONE_BYTES: usize = 128;
 
 /// Installs the handler, once per process; later calls change nothing.
 ///
@@ -49,6 +56,9 @@ pub(crate) fn install(look: Look) -> io::Result<()> {
     }
     // Relaxed: published by the installation itself, before which no handler of ours runs.
     LOOK.store(look as usize, Relaxed);
+    // SAFETY: reads a word of the auxiliary vector; 0 on kernels that do not say.
+    let frame_bytes = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
+    FRAME_BYTES.store(frame_bytes.max(libc::MINSIGSTKSZ) + RED_ZONE_BYTES, Relaxed);
     // SAFETY: zeros are a valid sigaction.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handle as *const () as usize;
@@ -80,10 +90,24 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         let look = LOOK.load(Relaxed);
         // SAFETY: `install` stored a function of this type.
         let look: Look = unsafe { std::mem::transmute::<usize, Look>(look) };
-        look(address);
+        look(match code {
+            // The kernel does not say where. Perhaps it had no room to call a handler for another signal, which wants no stack of its own.
+            // SAFETY: the kernel passes a valid record.
+            SI_KERNEL => unsafe { stack_pointer(context) }.saturating_sub(FRAME_BYTES.load(Relaxed)),
+            _ => address,
+        });
     }
     // SAFETY: the kernel's arguments.
     unsafe { chain(signal, info, context) };
+}
+
+/// Where the interrupted code had its stack.
+///
+/// # Safety
+/// The last argument of a signal handler.
+unsafe fn stack_pointer(context: *mut c_void) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] as usize }
 }
 
 /// Does what would have happened without us.

@@ -43,6 +43,32 @@ fn deep_in_c() {
     unsafe { libc::regcomp(compiled.as_mut_ptr(), pattern.as_ptr(), libc::REG_EXTENDED) };
 }
 
+extern "C" fn does_nothing(_signal: libc::c_int) {}
+
+/// Goes down to the last of the stack, and lets a signal come there whose handler has no other.
+fn no_room_for_a_handler() {
+    fn down_to(least: usize) {
+        let here = std::hint::black_box([0_u64; 8]);
+        if std::hint::black_box(&here).as_ptr() as usize > least {
+            return down_to(least);
+        }
+        // SAFETY: sends a signal to the calling thread. No function of libc's, which would want some stack.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), libc::SIGUSR1) };
+    }
+    // SAFETY: zeros are valid records; the attributes are filled before they are read.
+    let end = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = does_nothing as *const () as usize;
+        libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+        let (mut attributes, mut end, mut bytes) = (std::mem::zeroed(), std::ptr::null_mut(), 0);
+        assert_eq!(libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes), 0);
+        libc::pthread_attr_getstack(&raw const attributes, &raw mut end, &raw mut bytes);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        end as usize
+    };
+    down_to(end + 800);
+}
+
 extern "C" fn overflows(_signal: libc::c_int) {
     deep();
 }
@@ -101,6 +127,7 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
                 "largest" => deep_in_pages(),
                 "foreign" => deep_in_c(),
                 "handler" => deep_in_a_handler(0),
+                "no room for a handler" => no_room_for_a_handler(),
                 "unwinding" => {
                     let _deep = Deep;
                     std::panic::resume_unwind(Box::new(1));
@@ -137,6 +164,7 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
         "unwinding",
         "foreign",
         "handler",
+        "no room for a handler",
     ];
     for case in cases {
         if case == "thread-local" && needs_migration("thread-locals end with the thread") {
