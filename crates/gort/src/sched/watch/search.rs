@@ -151,6 +151,13 @@ impl<'a> Search<'a> {
         }
         let Some(slot) = slab::find(g.tp.get()).filter(|_| is_begun) else { return };
         let base = g.tp.get() & !(slot.size - 1);
+        if matches!(status, Status::Waiting | Status::Runnable)
+            && !(base + layout::guard_bytes(slot.size)..base + slot.size).contains(&g.rsp.get())
+        {
+            // It waits on a stack of somebody else's making, a coroutine's, say: nobody knows where that ends, nor how much of its own is in use.
+            self.has_failed = true;
+            return;
+        }
         match status {
             Status::Waiting => self.range(g.rsp.get(), base + slot.size, place),
             Status::Runnable => self.range(g.rsp.get(), base + slot.size, None),
