@@ -101,19 +101,30 @@ pub(crate) fn replace(values: *mut Values) -> *mut Values {
     HERE.replace(values)
 }
 
-/// The calling party ends: drops its values, newest first, those included that are made meanwhile.
+/// So often what destructors have made anew is dropped in turn.
+const ROUNDS: usize = 4;
+
+/// The calling party ends: drops its values, newest first, those included that are made meanwhile; but not for ever, if destructors use each other's
+/// keys: what is there after some rounds is forgotten, as by threads.
 pub(crate) fn end() {
-    while let Some(values) = ptr::NonNull::new(HERE.get()) {
-        // SAFETY: a box of this party's; nobody else looks at it meanwhile. The value is dropped after it has left the box, so that its destructor may
-        // look for others.
-        match unsafe { (*values.as_ptr()).0.pop() } {
-            Some(value) => drop(value),
-            None => {
-                HERE.set(ptr::null_mut());
-                // SAFETY: `make` has leaked it, and the word that led there is null now.
-                drop(unsafe { Box::from_raw(values.as_ptr()) });
-            }
+    for _ in 0..ROUNDS {
+        let Some(values) = ptr::NonNull::new(HERE.get()) else { return };
+        // SAFETY: a box of this party's; nobody else looks at it meanwhile.
+        let count = unsafe { values.as_ref() }.0.len();
+        for _ in 0..count {
+            // SAFETY: as above, and it stays: only this function ends it. The value is dropped after it has left the box, so that its destructor may look
+            // for others.
+            drop(unsafe { (*values.as_ptr()).0.pop() });
         }
+        // SAFETY: as above.
+        if unsafe { values.as_ref() }.0.is_empty() {
+            break;
+        }
+    }
+    let values = HERE.replace(ptr::null_mut());
+    if !values.is_null() {
+        // SAFETY: `make` has leaked it, and the word that led there is null now.
+        unsafe { Box::from_raw(values) }.0.into_iter().for_each(|(_, value)| std::mem::forget(value));
     }
 }
 
@@ -124,7 +135,7 @@ pub(crate) fn end() {
 /// [`host`](crate::host), and inside [`blocking_send`](crate::blocking_send) in bound mode they are the thread's.
 ///
 /// The initial value is made when it is first asked for, and may park. Values are dropped when their goroutine ends, before anybody who joins it
-/// goes on; the newest first. Those of [`go`](crate::go)'s children are their own, not inherited; a [context](crate::context) is.
+/// goes on; the newest first. What their destructors make anew is dropped in turn, in four rounds at most; then it is forgotten. Those of [`go`](crate::go)'s children are their own, not inherited; a [context](crate::context) is.
 ///
 /// # Examples
 /// ```

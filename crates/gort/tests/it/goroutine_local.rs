@@ -116,3 +116,28 @@ fn an_initialiser_may_park_and_may_use_its_own_variable() {
     assert_eq!(seen.len(), 20, "two goroutines share a value");
     assert_eq!(MADE.load(SeqCst), DROPPED.load(SeqCst), "each value is dropped once");
 }
+
+static DROPS: AtomicUsize = AtomicUsize::new(0);
+
+struct UsesOther(fn());
+
+impl Drop for UsesOther {
+    fn drop(&mut self) {
+        DROPS.fetch_add(1, SeqCst);
+        (self.0)();
+    }
+}
+
+gort::goroutine_local! {
+    static ONE: UsesOther = UsesOther(|| OTHER.with(|_| ()));
+    static OTHER: UsesOther = UsesOther(|| ONE.with(|_| ()));
+}
+
+/// Two values whose destructors use each other's variables make each other anew for some rounds, not for ever.
+#[gort::test]
+fn destructors_that_use_each_other_end() {
+    DROPS.store(0, SeqCst);
+    gort::go(|| ONE.with(|_| ())).join().unwrap();
+    assert!((2..=8).contains(&DROPS.load(SeqCst)), "{}", DROPS.load(SeqCst));
+    std::thread::spawn(|| ONE.with(|_| ())).join().unwrap();
+}
