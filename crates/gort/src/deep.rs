@@ -17,7 +17,8 @@ use std::thread;
 /// stack comes from the same pool as goroutines' and goes back to it, so a call costs some 100 ns once one of the size is there, and what is not
 /// touched costs no memory. A recursion that may become still deeper can call `with_stack` again.
 ///
-/// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included. An overflow
+/// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included (512 KiB, of
+/// which 128 are the guard, on a plain thread and in bound mode, where glibc uses more of a stack at once). An overflow
 /// ends the process with a message, as everywhere. Code that asks the system for the bounds of the stack it runs on gets the new ones.
 ///
 /// # Panics
@@ -79,7 +80,8 @@ impl Lent {
     fn take(bytes: usize) -> Self {
         // For the handler of overflows and the layout of slots.
         start::ensure();
-        let Some(class) = slab::class_for(bytes) else {
+        let class = if me().is_some() { slab::class_for(bytes) } else { slab::class_for_thread(bytes) };
+        let Some(class) = class else {
             panic!("gort::with_stack: {bytes} bytes are more than 1 GiB, the largest stack there is");
         };
         // As the thread: a slot may have to be made.

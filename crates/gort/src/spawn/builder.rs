@@ -41,8 +41,8 @@ impl Builder {
 
     /// Asks for a stack of `bytes` of address space, rounded up to a power of two, guard included; memory is used only where the stack is touched.
     ///
-    /// The default is 256 KiB, or `GORT_STACK_SIZE`. A goroutine with another size gets its stack when it is spawned, not when it first runs,
-    /// so that [`spawn`](Self::spawn) can say if there is no room for it.
+    /// The default is 256 KiB, or `GORT_STACK_SIZE`; in bound mode it is 512 KiB at least, of which 128 are the guard. A goroutine with another size
+    /// gets its stack when it is spawned, not when it first runs, so that [`spawn`](Self::spawn) can say if there is no room for it.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self

@@ -98,5 +98,8 @@ unsafe fn leave_with(own: Words, save: *mut usize, to: usize) {
     Words::usual().load();
     // SAFETY: passed on.
     unsafe { switch(save, to) };
+    // What others have left behind masked, as a division by zero, would be an exception as soon as it is not.
+    // SAFETY: clears the flags, which stay with the thread.
+    unsafe { asm!("fnclex", options(nomem, nostack, preserves_flags)) };
     own.load();
 }

@@ -18,7 +18,8 @@
 //! a large alignment moves the thread pointer down to a multiple of it. Nothing else changes.
 //!
 //! In bound mode goroutines have no thread block. The thread pointer of a slot is then no thread pointer but a name for the slot: the address of
-//! its footer. Below lie a few words of the scheduler's, then frames, and a shallow goroutine costs one page.
+//! its footer. Below lie a few words of the scheduler's, then frames, and a shallow goroutine costs one page. Slots are larger than with blocks,
+//! for wider guards ([`WIDE_CLASS`]): in address space, and in page tables (1 KiB each).
 //!
 //! The footer is found from any address in the slot, since slots are aligned to their size: that is how a fault finds its goroutine.
 
@@ -39,10 +40,22 @@ pub(crate) const fn slot_bytes(class: u8) -> usize {
 /// Bytes of guard at the low end of a slot.
 ///
 /// 64 KiB cost no more than a page (the page table exists anyway) and catch C code whose frames skip pages. Small slots cannot spare that, and
-/// have [`LEAST_GUARD`]. Rust's own code touches every page of a large frame in order, so that a page would suffice for it.
+/// have [`LEAST_GUARD`]; those of [`WIDE_CLASS`] and above can spare more. Rust's own code touches every page of a large frame in order, so that a
+/// page would suffice for it.
 pub(crate) const fn guard_bytes(slot_bytes: usize) -> usize {
-    if slot_bytes >= 256 << 10 { 64 << 10 } else { LEAST_GUARD }
+    if slot_bytes >= SMALLEST << WIDE_CLASS {
+        WIDE_GUARD
+    } else if slot_bytes >= 256 << 10 {
+        64 << 10
+    } else {
+        LEAST_GUARD
+    }
 }
+
+/// The smallest class for frames of a thread as libc knows it (bound mode, `with_stack` on a plain thread): glibc puts buffers of up to 64 KiB on its
+/// stack, in one frame, which must not step over the guard.
+pub(crate) const WIDE_CLASS: u8 = 3;
+const WIDE_GUARD: usize = 128 << 10;
 
 /// The smallest guard. glibc puts buffers of up to a page on any stack, between frames that may each take some KiB (a path is 4 KiB), and
 /// larger ones on a stack that it takes for large: a thread block says that it is not, see [`SAID_BYTES`].
@@ -175,7 +188,6 @@ impl Layout {
     }
 
     /// False in bound mode.
-    #[cfg_attr(not(target_env = "gnu"), allow(dead_code, reason = "for the bounds that a thread of glibc's is told"))]
     pub(crate) fn has_blocks(self) -> bool {
         self != Layout::BARE
     }
@@ -194,8 +206,11 @@ impl Layout {
         (self.least_class()..CLASSES as u8).find(|&class| slot_bytes(class) >= bytes)
     }
 
-    /// The smallest class in which guard and block leave 32 KiB for frames.
+    /// The smallest class in which guard and block leave 32 KiB for frames. Without blocks, the smallest with a wide guard.
     pub(crate) fn least_class(self) -> u8 {
+        if !self.has_blocks() {
+            return WIDE_CLASS;
+        }
         let fits = |class: &u8| {
             let slot = slot_bytes(*class);
             slot >= guard_bytes(slot) + self.block_bytes() + SMALLEST / 2
@@ -271,7 +286,7 @@ mod tests {
         assert!(!bare.has_blocks() && Layout::new(2368, 1856, 64).has_blocks());
         assert_eq!(
             (bare.block_bytes(), bare.least_class(), bare.class_for(256 << 10)),
-            (FOOTER_BYTES + WORDS_BYTES, 0, Some(2))
+            (FOOTER_BYTES + WORDS_BYTES, WIDE_CLASS, Some(WIDE_CLASS))
         );
         assert!((SMALLEST - bare.above - bare.below).is_multiple_of(16));
     }

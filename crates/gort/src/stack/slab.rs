@@ -175,6 +175,11 @@ pub(crate) fn class_for(bytes: usize) -> Option<u8> {
     layout::current().class_for(bytes)
 }
 
+/// The class for frames of a thread that libc has started, as [`class_for`].
+pub(crate) fn class_for_thread(bytes: usize) -> Option<u8> {
+    class_for(bytes).map(|class| class.max(layout::WIDE_CLASS))
+}
+
 /// A slot that has been cut or popped but is not yet ready.
 #[derive(Clone, Copy)]
 struct Slot {

@@ -1,7 +1,7 @@
 //! Stack overflows: always a message, never silent corruption; and faults that are none.
 
 use crate::child::{self, Ended};
-use crate::support::needs_migration;
+use crate::support::{is_bound, needs_migration};
 
 /// Small frames, without end.
 #[inline(never)]
@@ -147,9 +147,12 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
         overflows.unwrap().join().unwrap();
         drop(others);
     });
+    // In bound mode the smallest is larger.
+    let (usual, usual_advice, small) =
+        if is_bound() { ("512 KiB", 2 << 20, "512 KiB") } else { ("256 KiB", 1 << 20, "64 KiB") };
     let size = |case: &str| match case {
         "1 MiB" | "odd" => ("1 MiB", 4 << 20),
-        _ => ("256 KiB", 1 << 20),
+        _ => (usual, usual_advice),
     };
     let cases = [
         "default",
@@ -179,7 +182,7 @@ fn an_overflow_says_whose_and_how_large_the_stack_was_and_what_to_do() {
         ));
     }
     let ended = this.case("default").env("GORT_STACK_SIZE", "64K").run();
-    ended.killed_by(libc::SIGABRT).says_once(&report(&ended, "", "64 KiB")).says_once("stack_size(1 << 18)");
+    ended.killed_by(libc::SIGABRT).says_once(&report(&ended, "", small)).says_once("raise it with");
 }
 
 /// A stack that was asked for a call is told as such, on a goroutine and on a thread.
@@ -213,7 +216,9 @@ fn an_overflow_of_a_with_stack_says_what_to_ask_for() {
         "gort: goroutine {id} overflowed the 1 MiB stack of a gort::with_stack (started at {}:{line})\n",
         file!()
     ));
-    this.run("left").killed_by(libc::SIGABRT).says_once("overflowed its 256 KiB stack (").never_says("with_stack(1");
+    let usual = if is_bound() { "512 KiB" } else { "256 KiB" };
+    let ended = this.run("left");
+    ended.killed_by(libc::SIGABRT).says_once(&format!("overflowed its {usual} stack (")).never_says("with_stack(1");
     for case in ["thread", "host"] {
         let ended = this.run(case);
         ended.killed_by(libc::SIGABRT).says_once(advice);
@@ -287,7 +292,7 @@ fn a_large_buffer_of_c_codes_does_not_step_over_the_guard() {
         // SAFETY: a string that ends in a zero, no callback, and a place for the result.
         unsafe { libc::glob(pattern.as_ptr(), 0, None, found.as_mut_ptr()) }
     }
-    if needs_migration("a thread's stack is large") {
+    if needs_migration("thread-locals are shared") {
         return;
     }
     let this = child::of(|case| {
@@ -315,5 +320,51 @@ fn a_large_buffer_of_c_codes_does_not_step_over_the_guard() {
     });
     for bytes in [4000, 20_000, 45_000, 62_000] {
         this.run(&bytes.to_string()).exited(0);
+    }
+}
+
+/// Takes 72 KiB of stack at once and writes to the lowest word, as glibc does with a buffer in a frame and what it calls: nothing in between is
+/// touched.
+#[unsafe(naked)]
+extern "C" fn take_much() {
+    std::arch::naked_asm!("sub rsp, 73728", "mov qword ptr [rsp], 0", "add rsp, 73728", "ret")
+}
+
+/// At each depth, till the guard is met: what has been stepped over must not be one.
+#[inline(never)]
+fn steps(frame: &[u64; 64]) {
+    take_much();
+    let here = std::ptr::from_ref(frame) as usize;
+    for page in 1..18 {
+        // SAFETY: the kernel looks for a path there, which it may not find.
+        let found = unsafe { libc::access((here - page * 4096) as *const libc::c_char, libc::F_OK) };
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        if found != 0 && errno == Some(libc::EFAULT) {
+            println!("stepped over");
+            std::process::exit(3);
+        }
+    }
+    steps(&std::hint::black_box([0; 64]));
+    std::hint::black_box(frame);
+}
+
+/// Where glibc believes that it is on a thread's own stack, its buffers are larger, and guards are.
+#[test]
+fn no_guard_is_stepped_over_by_a_buffer_for_a_threads_stack() {
+    let this = child::of(|case| {
+        let bytes = case.rsplit(' ').next().unwrap().parse().unwrap();
+        let begin = || steps(&[0; 64]);
+        match case.split(' ').next().unwrap() {
+            "thread" => gort::with_stack(bytes, begin),
+            "host" => gort::go(move || gort::host(|| gort::with_stack(bytes, begin))).join().unwrap(),
+            "lent" => gort::go(move || gort::with_stack(bytes, begin)).join().unwrap(),
+            _ => gort::Builder::new().stack_size(bytes).spawn(begin).unwrap().join().unwrap(),
+        }
+    });
+    for (kind, mode) in [("thread", "auto"), ("host", "auto"), ("lent", "bound"), ("goroutine", "bound")] {
+        for bytes in [64 << 10, 256 << 10, 1 << 20] {
+            let ended = this.case(&format!("{kind} {bytes}")).env("GORT_MODE", mode).run();
+            ended.killed_by(libc::SIGABRT).says_once("overflowed ");
+        }
     }
 }

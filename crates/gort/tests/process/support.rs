@@ -7,7 +7,12 @@ use std::time::Duration;
 /// See `common`. Without starting a runtime: a child may want to be asked before that.
 #[track_caller]
 pub(crate) fn needs_migration(reason: &str) -> bool {
-    crate::common::needs_migration_if(std::env::var("GORT_MODE").is_ok_and(|mode| mode == "bound"), reason)
+    crate::common::needs_migration_if(is_bound(), reason)
+}
+
+/// Whether the children run in bound mode.
+pub(crate) fn is_bound() -> bool {
+    std::env::var("GORT_MODE").is_ok_and(|mode| mode == "bound")
 }
 
 /// True where goroutines cannot move, so that nobody can ask for it: on musl, under a sanitizer. `cargo xtask` says so.
