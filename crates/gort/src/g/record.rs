@@ -86,11 +86,11 @@ pub(crate) const MEASURED: u8 = 64;
 /// It waits in a context that may end: see [`G::waits_for_ever`].
 pub(crate) const WATCHED: u8 = 128;
 
-/// Runs a goroutine's closure, keeps the result, and returns what is to be called after the thread-local destructors.
+/// Runs a goroutine's closure, keeps the result, and returns what is to be called next.
 pub(crate) type Entry = unsafe fn(&'static G) -> Finish;
 
-/// Ends a goroutine's part in its result. True: it had to drop the result itself, which is user code.
-pub(crate) type Finish = unsafe fn(&'static G) -> bool;
+/// Ends a goroutine's part in its result, which it drops if nobody will ask for it.
+pub(crate) type Finish = unsafe fn(&'static G);
 
 /// When a waiting thread looks at the clock, and whom it tells: the word of a timer's target. It needs nobody else for that.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,7 @@ use super::words::Words;
 use crate::g::G;
 use crate::netpoll::Batch;
 use crate::sys::identity::{call_with_thread_pointer, thread_pointer};
+use crate::sys::rseq;
 use gort_lockfree::owner::{Lease, Stay};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -75,6 +76,8 @@ pub(crate) struct M {
     pub(super) poll_end_tick: Cell<u32>,
     /// System calls for sockets. Here and not in the P, which may be gone while they are made.
     pub(crate) io_calls: Counter,
+    /// The kernel's, so that no goroutine gives it another.
+    pub(super) rseq: rseq::Area,
 
     pub(crate) id: u32,
     pub(crate) tid: AtomicU32,
@@ -134,6 +137,7 @@ impl M {
             poll_end_ns: Cell::new(0),
             poll_end_tick: Cell::new(0),
             io_calls: Counter::new(),
+            rseq: rseq::Area::new(),
             id,
             tid: AtomicU32::new(0),
             wake: AtomicU32::new(0),

@@ -22,7 +22,7 @@ use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::words::{self, Words};
 use super::{SCHED, bound, fixed};
 use crate::g::record::{LOCKED, MEASURED, TRIES_AGAIN};
-use crate::g::{G, Status};
+use crate::g::{G, Status, registry};
 use crate::stack::slab::{self, Stack};
 use crate::stack::switch::{prefetch, prepare, switch};
 use crate::stack::{control, depth};
@@ -339,19 +339,17 @@ extern "C" fn goroutine_main(address: usize) -> ! {
     // SAFETY: `start` was given an entry that fits the body; it catches every panic.
     let finish = unsafe { entry(g) };
     g.set_status(Status::Ending);
-    // Read now: `finish` frees the extra data.
+    // First the result, if nobody will ask for it: its destructor may use thread-locals.
+    // SAFETY: `entry` has returned the function that fits its result.
+    unsafe { finish(g) };
+    crate::spawn::local::end();
+    if let Some(identity) = &fixed().identity {
+        // SAFETY: we are on the goroutine's own block, at its end.
+        unsafe { identity.run_destructors() };
+    }
     let scope = g.extra().map_or(0, |extra| extra.scope);
-    let run_destructors = || {
-        crate::spawn::local::end();
-        if let Some(identity) = &fixed().identity {
-            // SAFETY: we are on the goroutine's own block, at its end.
-            unsafe { identity.run_destructors() };
-        }
-    };
-    run_destructors();
-    // SAFETY: `entry` has returned the function that fits its result. A result that is dropped here may touch thread-locals once more.
-    if unsafe { finish(g) } {
-        run_destructors();
+    if g.extra().is_some() {
+        registry::drop_extra(g);
     }
     // After the last of the user's code, which may lock, and may park.
     super::locked::end(g);

@@ -336,6 +336,7 @@ fn m_main(m: &'static M) {
     m.tid.store(thread::gettid(), Relaxed);
     if let Some(identity) = &super::fixed().identity {
         identity.warm_malloc();
+        m.rseq.occupy();
     }
     control::take_usual();
     // Sysmon may have started this thread.

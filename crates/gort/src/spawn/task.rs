@@ -275,14 +275,13 @@ where
     finish::<T>
 }
 
-/// After the thread-local destructors: the last that runs on the goroutine's own stack.
+/// Before the thread-local destructors, as at the end of a std thread: whose the result is. A handle that goes from here on drops it itself.
 ///
 /// # Safety
 /// The body holds the outcome of `run`, and this runs on `g`.
-unsafe fn finish<T>(g: &'static G) -> bool {
-    let scope = g.extra().map_or(0, |extra| extra.scope);
-    let is_ours = join::begin_end(g);
-    if is_ours {
+unsafe fn finish<T>(g: &'static G) {
+    if join::begin_end(g) {
+        let scope = g.extra().map_or(0, |extra| extra.scope);
         if scope != 0 && g.has(PANICKED) {
             // SAFETY: the scope lives until this goroutine has ended.
             unsafe { super::scope::note_panic(scope) };
@@ -291,10 +290,6 @@ unsafe fn finish<T>(g: &'static G) -> bool {
         // SAFETY: it is ours, since the handle is gone.
         unsafe { drop_outcome::<T>(g) };
     }
-    if g.extra().is_some() {
-        registry::drop_extra(g);
-    }
-    is_ours
 }
 
 /// # Safety

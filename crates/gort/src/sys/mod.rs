@@ -23,6 +23,7 @@ pub(crate) mod pipe;
 pub(crate) mod poller;
 pub(crate) mod priority;
 pub(crate) mod raw;
+pub(crate) mod rseq;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod stackmem;

@@ -224,3 +224,27 @@ fn a_test_may_return_what_is_not_send() -> Result<(), Box<dyn std::error::Error>
     assert_eq!(answer, 42);
     Ok(())
 }
+
+/// A result that nobody asks for is dropped while its goroutine is still whole, a handle's that goes later by whoever drops it: as with std's threads.
+#[gort::test(procs = [1, 2, 4])]
+fn a_result_that_nobody_wants_finds_the_thread_locals() {
+    struct Speaks(gort::chan::Sender<bool>);
+    impl Drop for Speaks {
+        fn drop(&mut self) {
+            let is_there = std::thread::current().name().is_none_or(|name| !name.is_empty());
+            self.0.send(is_there && LIST.with_borrow(|list| list.len() == 1)).unwrap();
+        }
+    }
+    thread_local!(static LIST: std::cell::RefCell<Vec<u8>> = std::cell::RefCell::new(vec![7]));
+    let (said, told) = gort::chan::bounded(0);
+    for _ in 0..100 {
+        let said = said.clone();
+        drop(gort::go(move || {
+            LIST.with_borrow_mut(|list| list.reserve(100));
+            // The handle has gone.
+            gort::yield_now();
+            Speaks(said)
+        }));
+        assert!(told.recv().unwrap());
+    }
+}

@@ -94,12 +94,20 @@ impl Counts {
     }
 }
 
+/// How many threads more than before may be left: what happened to be needed last is kept.
+const MORE_THREADS: u64 = 8;
+
 fn run(Length { time, forced_moves }: Length) -> ExitCode {
     println!("mixture: {} parties for {} s, {}", PARTIES.len(), time.as_secs(), gort::runtime::mode());
     let rounds: Arc<Vec<AtomicU64>> = Arc::new(PARTIES.iter().map(|_| AtomicU64::new(0)).collect());
     let mut failed = phase(time / 5, 0, &rounds);
     let before = Counts::at_rest();
     failed |= phase(time * 4 / 5, forced_moves, &rounds);
+    // Threads that nobody needs leave by themselves, when they have been idle for ten seconds.
+    let begun = Instant::now();
+    while metrics().threads > before.threads + MORE_THREADS && begun.elapsed() < Duration::from_secs(40) {
+        gort::sleep(Duration::from_millis(100));
+    }
     let after = Counts::at_rest();
 
     for (party, rounds) in PARTIES.iter().zip(rounds.iter()) {
@@ -117,7 +125,7 @@ fn run(Length { time, forced_moves }: Length) -> ExitCode {
     println!("resident     {} -> {resident} KiB", before.resident >> 10, resident = resident >> 10);
     let has_grown = goroutines > 1
         || descriptors > before.descriptors
-        || threads > before.threads + 8
+        || threads > before.threads + MORE_THREADS
         || allocated > before.allocated + SLACK_BYTES
         || resident > before.resident + 4 * SLACK_BYTES;
     println!("mixture: {}", if failed || has_grown { "FAILED" } else { "ok" });

@@ -22,6 +22,7 @@ mod fork_threads;
 mod hogs;
 mod host;
 mod idle;
+mod kernel_words;
 mod leaks;
 mod libraries;
 mod many;

@@ -19,7 +19,7 @@ use std::io;
 /// The header's words, `tcbhead_t`. Its layout is fixed: compilers emit code that reads them.
 pub(super) mod header {
     /// The address of the header itself: what `fs:0` gives to compute addresses of thread-locals.
-    pub(super) const SELF: usize = 0;
+    pub(in super::super) const SELF: usize = 0;
     /// The same for `pthread_self`.
     pub(super) const THREAD: usize = 0x10;
     /// Whether the process has more than one thread: libc then uses locked instructions.
@@ -137,6 +137,8 @@ impl Identity {
     pub(crate) unsafe fn reset(&self, tp: usize) {
         // SAFETY: the caller's block.
         unsafe {
+            // First: a mutex may lie in a thread-local.
+            self.leave_robust(tp);
             self.image.restore(tp);
             self.words.restore(tp);
             if let Some(words) = &self.malloc {
@@ -144,7 +146,6 @@ impl Identity {
             }
             self.record.forget_cancel(tp);
             self.exit.note_again(tp);
-            self.leave_robust(tp);
         }
     }
 

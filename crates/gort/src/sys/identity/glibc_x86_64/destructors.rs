@@ -38,8 +38,12 @@ impl Identity {
         // SAFETY: the current block's, after the last user code.
         unsafe { self.words.end(tp, self.functions.close_resolver) };
         if self.late.is_any() {
-            // SAFETY: as above.
-            unsafe { self.free_late(tp) };
+            // Mutexes that are still held may lie in what is freed.
+            // SAFETY: as above; the mutexes exist until here, as for a thread.
+            unsafe {
+                self.leave_robust(tp);
+                self.free_late(tp);
+            }
         }
     }
 

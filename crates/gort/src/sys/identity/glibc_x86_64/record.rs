@@ -184,7 +184,7 @@ impl Glimpse {
     fn take(offsets: &Offsets) -> Result<Box<Glimpse>, Unavailable> {
         let refused =
             |cause: std::io::Error| Unavailable::new(format!("no thread could be started to try it out ({cause})"));
-        let bytes = (offsets.static_bytes + offsets.record_bytes + ROOM).next_multiple_of(PAGE);
+        let bytes = (offsets.static_bytes + offsets.record_bytes + offsets.alignment + ROOM).next_multiple_of(PAGE);
         let base = stackmem::reserve(bytes, PAGE).map_err(|errno| refused(errno.into()))?;
         let mut glimpse = Box::new(Glimpse {
             tp: 0,

@@ -6,7 +6,8 @@
 //!
 //! The cure is a handler in front of glibc's that takes the thread's own thread pointer for as long as glibc's runs. It may interrupt any
 //! instruction on any thread, in the scheduler too, so it asks the one who always knows which record is the thread's: the kernel, which was
-//! told by glibc where the thread's list of robust mutexes lies, which is inside that record.
+//! told by glibc where the thread's list of robust mutexes lies, which is inside that record. (Unless somebody has told it of another list: so the
+//! record is looked at first, with the kernel's eyes, as there may be nothing.)
 //!
 //! A goroutine that calls `setuid` is itself not in glibc's list, but its M is and is sent the signal: the M's thread makes the system call
 //! twice, in the handler and as the caller. These calls set credentials to given values, which is always allowed to who has them already.
@@ -16,9 +17,11 @@
 //! sending the signal to goroutines (the kernel does not know them).
 
 use super::super::{Unavailable, call_with_thread_pointer, thread_pointer};
+use super::block::header;
 use super::symbols::{Offsets, ROBUST_HEAD_AFTER_TID};
 use crate::sys::fault::{abort, write_stderr};
 use crate::sys::raw;
+use crate::sys::thread::gettid;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{
     AtomicUsize,
@@ -79,13 +82,36 @@ pub(super) fn install(offsets: &Offsets) -> Result<(), Unavailable> {
     Ok(())
 }
 
+/// Whether the word at an address that may not exist is this one: the kernel would wait, for no time.
+fn is_word(address: usize, word: u32) -> bool {
+    let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let operation = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
+    // SAFETY: reads a word if it is there, and the time.
+    let outcome =
+        unsafe { raw::syscall4(libc::SYS_futex, address, operation, word as usize, &raw const none as usize) };
+    // A signal that is caught meanwhile says that it has waited, too.
+    matches!(outcome, Err(raw::Errno(libc::ETIMEDOUT | libc::EINTR)))
+}
+
+/// Whether `block` is the record of the kernel's thread `tid`.
+fn is_block_of(block: usize, tid: u32, tid_offset: usize) -> bool {
+    let words = [(header::SELF, block as u32), (header::SELF + 4, (block >> 32) as u32), (tid_offset, tid)];
+    block.is_multiple_of(16) && words.iter().all(|&(at, word)| is_word(block.wrapping_add(at), word))
+}
+
 /// The thread block that glibc made for the kernel's thread, whatever the thread pointer is now. Raw system calls only.
 fn own_block(tid_offset: usize) -> Option<usize> {
+    let (current, tid) = (thread_pointer(), gettid());
+    // SAFETY: the word of the current block. A goroutine has an id that no thread has.
+    if unsafe { ((current + tid_offset) as *const u32).read_volatile() } == tid {
+        return Some(current);
+    }
     let (mut head, mut length) = (0_usize, 0_usize);
     // SAFETY: the kernel writes two words.
     let asked =
         unsafe { raw::syscall3(libc::SYS_get_robust_list, 0, &raw mut head as usize, &raw mut length as usize) };
-    (asked.is_ok() && head != 0).then(|| head - ROBUST_HEAD_AFTER_TID - tid_offset)
+    let block = head.wrapping_sub(ROBUST_HEAD_AFTER_TID + tid_offset);
+    (asked.is_ok() && is_block_of(block, tid, tid_offset)).then_some(block)
 }
 
 struct Arguments {
@@ -114,7 +140,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     // Relaxed: published by `NEXT`.
     let Some(own) = own_block(TID.load(Relaxed)) else {
         write_stderr(
-            b"gort: the kernel does not say whose thread this is (get_robust_list fails), so setuid and its \
+            b"gort: the kernel does not say whose thread this is (get_robust_list fails, or set_robust_list was called), so setuid and its \
             family would wait for ever while goroutines run; call them before gort is first used\n",
         );
         abort()

@@ -93,15 +93,19 @@ fn a_key_set_by_the_last_thread_local_destructor_is_not_the_next_ones() {
 
 /// A robust mutex that is never destroyed.
 fn robust() -> usize {
-    let mutex = Box::into_raw(Box::new(libc::PTHREAD_MUTEX_INITIALIZER));
+    let mutex = Box::into_raw(Box::new(libc::PTHREAD_MUTEX_INITIALIZER)) as usize;
+    make_robust(mutex);
+    mutex
+}
+
+fn make_robust(mutex: usize) {
     let mut attributes = MaybeUninit::uninit();
     // SAFETY: attributes that are initialised first; a mutex that nobody uses yet.
     unsafe {
         libc::pthread_mutexattr_init(attributes.as_mut_ptr());
         libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
-        assert_eq!(libc::pthread_mutex_init(mutex, attributes.as_ptr()), 0);
+        assert_eq!(libc::pthread_mutex_init(mutex as *mut libc::pthread_mutex_t, attributes.as_ptr()), 0);
     }
-    mutex as usize
 }
 
 /// Locks it, but waits no longer than a test may take.
@@ -121,6 +125,24 @@ fn unlock(mutex: usize) {
     unsafe {
         libc::pthread_mutex_consistent(mutex as *mut libc::pthread_mutex_t);
         assert_eq!(libc::pthread_mutex_unlock(mutex as *mut libc::pthread_mutex_t), 0);
+    }
+}
+
+#[test]
+fn a_robust_mutex_in_a_thread_local_hides_no_other() {
+    thread_local!(static INSIDE: std::cell::UnsafeCell<libc::pthread_mutex_t> = const { std::cell::UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER) });
+    let block = Block::new();
+    for _ in 0..3 {
+        let first = robust();
+        block.run(|| {
+            let inside = INSIDE.with(|mutex| mutex.get() as usize);
+            make_robust(inside);
+            assert_eq!([first, inside].map(lock), [0; 2]);
+        });
+        block.end();
+        block.reset();
+        assert_eq!(lock(first), libc::EOWNERDEAD);
+        unlock(first);
     }
 }
 
