@@ -187,11 +187,14 @@ fn watch(mut eyes: Eyes) {
                     Verdict::Later(at_ns) => Some(at_ns.min(latest_ns)),
                 };
                 if let Some(until_ns) = until_ns {
-                    let until_ns = until_ns.min(scavenge_ns);
-                    let was_woken = sleep_until_woken(until_ns);
-                    steady.has_waited(until_ns);
-                    if was_woken {
-                        idle_since_ns = None;
+                    let until_ns = until_ns.min(scavenge_ns).max(now_ns + SHORTEST_NS);
+                    let slept = sleep_until_woken(until_ns);
+                    if slept != Slept::No {
+                        // Not on to the wait below, which counts from the look before.
+                        steady.has_waited(until_ns);
+                        if slept == Slept::UntilWoken {
+                            idle_since_ns = None;
+                        }
                         continue;
                     }
                 }
@@ -224,8 +227,16 @@ fn is_all_idle() -> bool {
     SCHED.spinning.idle() as usize >= SCHED.procs.load(Relaxed)
 }
 
-/// Sleeps until woken or `until_ns`, if still all is idle. True if it was woken.
-fn sleep_until_woken(until_ns: u64) -> bool {
+#[derive(PartialEq, Eq)]
+enum Slept {
+    /// Something was not idle.
+    No,
+    UntilWoken,
+    UntilItsTime,
+}
+
+/// Sleeps until woken or `until_ns`, if still all is idle.
+fn sleep_until_woken(until_ns: u64) -> Slept {
     {
         let central = SCHED.central.lock();
         let is_covered = idle::earliest_timer() >= central.covered_ns() || idle::earliest_timer() == NEVER;
@@ -234,7 +245,7 @@ fn sleep_until_woken(until_ns: u64) -> bool {
         let is_polled = SCHED.polling.load(Relaxed) == POLL_BLOCKED;
         let is_all_idle = central.idle_p_count >= SCHED.procs.load(Relaxed);
         if !is_all_idle || !is_polled || !is_covered || idle::is_work_anywhere() || super::stackless::is_exhausted() {
-            return false;
+            return Slept::No;
         }
         // Relaxed: under the lock that every taker of an idle P has held before it looks (`idle::adopt`).
         SCHED.sysmon_asleep.store(true, Relaxed);
@@ -248,7 +259,7 @@ fn sleep_until_woken(until_ns: u64) -> bool {
     }
     SCHED.sysmon_asleep.store(false, Relaxed);
     // Acquire: as above.
-    SCHED.sysmon_word.load(Acquire) != 0
+    if SCHED.sysmon_word.load(Acquire) != 0 { Slept::UntilWoken } else { Slept::UntilItsTime }
 }
 
 impl Round {

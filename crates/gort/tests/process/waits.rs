@@ -357,3 +357,21 @@ fn heir_without_thread() {
         handle.join().unwrap();
     }
 }
+
+/// Also in a process where nothing else happens, so that the monitor sleeps until then.
+#[test]
+fn a_deadlock_in_a_quiet_process_is_reported() {
+    let this = child::of(|_| {
+        deadlock("joins");
+        wait_for_parent();
+    });
+    std::thread::scope(|s| {
+        for _ in 0..6 {
+            s.spawn(|| {
+                let mut running = this.case("").env("GORT_WATCHDOG_AFTER", "1200ms").start();
+                running.wait_for_error("gort: watchdog: ").wait_for_error("\"first\"");
+                running.end().exited(0);
+            });
+        }
+    });
+}

@@ -93,7 +93,7 @@ pub(super) struct Watch {
     waits_due_ns: u64,
     /// At the last such look: the time that was lost to stops before, and the moment, as waits are noted.
     lost_ns: u64,
-    looked_ms: u64,
+    looked_ms: Option<u64>,
 }
 
 impl Watch {
@@ -104,7 +104,7 @@ impl Watch {
             printer: Printer::new(),
             waits_due_ns: 0,
             lost_ns: 0,
-            looked_ms: 0,
+            looked_ms: None,
         }
     }
 
@@ -133,7 +133,7 @@ impl Watch {
             let age_ms = (after_ns + (lost_ns - self.lost_ns)) / 1_000_000;
             self.waits_due_ns = now_ns + after_ns;
             self.lost_ns = lost_ns;
-            self.looked_ms = dump::now_ms().saturating_sub(age_ms);
+            self.looked_ms = Some(dump::now_ms().saturating_sub(age_ms));
             self.printer.look(age_ms, SCHED.watchdog.aborts());
         }
     }
@@ -148,7 +148,8 @@ impl Watch {
         let mut latest_ms = None;
         registry::for_each(|g| {
             let (reason, since_ms) = g.wait();
-            if g.status() == Status::Waiting && !g.is_thread() && reason.is_for_others() && since_ms > self.looked_ms {
+            let is_new = self.looked_ms.is_none_or(|looked_ms| since_ms > looked_ms);
+            if g.status() == Status::Waiting && !g.is_thread() && reason.is_for_others() && is_new {
                 latest_ms = latest_ms.max(Some(since_ms));
             }
         });
