@@ -64,7 +64,7 @@ pub const WORKLOADS: &[Workload] = &[
         name: "idle",
         about: "requests and sleeps, nothing that blocks: processors taken from threads; then nothing at all: switches to its threads per second",
         task: Task::Alone("idle"),
-        params: &[("count", 200), ("settle_ms", 3000), ("window_ms", 3000)],
+        params: &[("count", 200), ("settle_ms", 7000), ("window_ms", 3000)],
         procs: Procs::Two,
         entries: &[Entry::plain("gort")],
         metrics: &[
@@ -77,7 +77,7 @@ pub const WORKLOADS: &[Workload] = &[
         ],
         rounds: 5,
         limit: Duration::from_secs(30),
-        estimate: Duration::from_secs(7),
+        estimate: Duration::from_secs(11),
         memory_bytes: 256 << 20,
     },
 ];

@@ -37,7 +37,10 @@ pub fn text(outcome: &Outcome, situation: Situation, looks: Looks) -> String {
         }
     }
     for what in outcome.with.work.keys() {
-        row(&words(what), &|side| side.work.get(what).map_or("-".into(), |n| grouped(*n)));
+        // A time or a number of threads that is 0 was not found out: it did not come to that.
+        let is_found = |n: &u64| *n > 0 || !what.ends_with("_ms") && !what.ends_with("_threads");
+        let count = |side: &Side| side.work.get(what).copied().filter(is_found).map_or("-".into(), grouped);
+        row(&words(what), &count);
     }
     row("the process", &ending);
     if !outcome.runs.is_empty() {
@@ -58,7 +61,7 @@ fn by_procs(runs: &[OnProcs], seconds: f64, looks: Looks) -> String {
     }
     let cells: String = runs.iter().map(|run| format!("{:>14}", micros(run.side.ticker_late_us.p99))).collect();
     text.push_str(&format!("  {:<32}{cells}\n", "ticker late p99"));
-    let note = "more Ps than CPUs compute nothing more; what waits for the network hardly needs one";
+    let note = "more Ps than CPUs compute nothing more, unless others want the CPUs, too; what waits for the network hardly needs one";
     text.push_str(&format!("  {}\n", looks.dim(note)));
     text
 }

@@ -1,7 +1,7 @@
 //! The number of processors follows what the system grants. A directory stands for the machine: eight processors and a control group.
 
 use crate::child;
-use crate::support::{ms, scaled, wait_until};
+use crate::support::{ms, scaled, wait_for_parent, wait_until};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -134,4 +134,91 @@ fn a_number_that_was_said_wins_over_the_quota() {
             this.run("later").exited(0).never_says("gort: ");
         });
     });
+}
+
+/// A control group of the system's own, gone when dropped: its tasks must have ended.
+struct Group(PathBuf);
+
+impl Group {
+    /// `None`: there is no hierarchy with the controller, or it may not be used (no privileges, read-only, version 2 in use without it).
+    fn new() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let tops = mounts.lines().filter_map(|line| {
+            let (mount, kind) = line.split_once(" - ")?;
+            let top = PathBuf::from(mount.split(' ').nth(4)?);
+            let has_cpu = |list: &str| list.split([',', ' ', '\n']).any(|word| word == "cpu");
+            let is_it = match kind.split(' ').next()? {
+                "cgroup" => has_cpu(kind),
+                "cgroup2" => has_cpu(&std::fs::read_to_string(top.join("cgroup.subtree_control")).ok()?),
+                _ => false,
+            };
+            is_it.then_some(top)
+        });
+        let name = format!("gort-quota-{}", std::process::id());
+        tops.map(|top| Self(top.join(&name))).find(|group| {
+            std::fs::create_dir(&group.0).is_ok()
+                && (group.0.join("cpu.max").exists() || group.0.join("cpu.cfs_quota_us").exists())
+        })
+    }
+
+    /// So many thousandths of a processor.
+    fn grant(&self, thousandths: u32) {
+        let quota = thousandths * 100;
+        let (file, text) = match self.0.join("cpu.max") {
+            file if file.exists() => (file, format!("{quota} 100000")),
+            _ => (self.0.join("cpu.cfs_quota_us"), quota.to_string()),
+        };
+        std::fs::write(file, text).unwrap();
+    }
+
+    /// How often its tasks had to wait for the next period.
+    fn throttled(&self) -> u64 {
+        let stat = std::fs::read_to_string(self.0.join("cpu.stat")).unwrap();
+        stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse().ok()).unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// DX-02, with a quota of the kernel's, for a machine of which only the number of processors is invented: it is followed while the process is busy. And
+/// while it may run in a tenth of the time only, nobody is reported for having kept a thread for long: a thread that must not run is no hog.
+#[test]
+fn a_real_quota_is_followed_and_its_throttling_is_nobodys_fault() {
+    let this = child::of(|case| {
+        std::fs::write(Path::new(case).join("cgroup.procs"), std::process::id().to_string()).unwrap();
+        gort::__private::pretend_machine(Path::new("/"), 8);
+        assert_eq!(gort::runtime::max_procs(), 6);
+        println!("started");
+        for _ in 0..2 {
+            gort::go(|| {
+                loop {
+                    // Some milliseconds.
+                    (0..200_000).for_each(|n| _ = std::hint::black_box(n));
+                    gort::yield_now();
+                }
+            });
+        }
+        wait_until(|| gort::runtime::max_procs() == 3);
+        println!("three processors");
+        wait_for_parent();
+    });
+    let Some(group) = Group::new() else {
+        println!("skipped: no control group with a quota of processors can be made here");
+        return;
+    };
+    group.grant(5500);
+    let mut running = this.case(group.0.to_str().unwrap()).env("GORT_WATCHDOG_AFTER", "200ms").start();
+    running.wait_for("started");
+    group.grant(2500);
+    running.wait_for("three processors");
+    // A tenth of one: each period of 100 ms has 90 in which nobody may run.
+    group.grant(100);
+    let before = group.throttled();
+    running.wait_until("throttling", |_| group.throttled() >= before + 8);
+    group.grant(5500);
+    running.end().exited(0).never_says("gort: ");
 }
