@@ -2,7 +2,8 @@
 //!
 //! A locked goroutine runs on one M only, and that M runs nothing else: while the goroutine waits, the M hands its P on and sleeps. An M that
 //! finds the goroutine in a queue gives it the P (`hand_over`) and looks for another one itself. Two thread switches for each park: that is the
-//! price of the promise, in Go as here.
+//! price of the promise, in Go as here. So an M whose goroutine was due soon the last time looks for its turn a while before it sleeps: a park and a resume
+//! that a goroutine on another processor answers took 13 us instead of 45 (`locked_park` of the measurements).
 //!
 //! In bound mode a goroutine has its M anyway. The lock then keeps new ones from beginning there (`bound`), and says so once if that comes too late
 //! for others.
@@ -12,10 +13,16 @@ use super::{M, SCHED, checkpoint, enter, idle};
 use crate::g::G;
 use crate::g::record::{BOUND, LOCKED};
 use crate::sys::futex;
+use std::hint;
 use std::io::{self, Write};
 use std::ptr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Looks for a turn before the sleep, some 20 us in all.
+const SPINS: u32 = 1000;
+/// After a spin in vain so many parks go without.
+const PASSED_OVER: u8 = 15;
 
 /// Locks the calling goroutine to its M; nested calls count.
 pub(crate) fn lock(g: &'static G) {
@@ -115,6 +122,7 @@ pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
     give_p_away(m);
     // Relaxed, both: a hint for `leave`, which looks again.
     m.keeps.store(true, Relaxed);
+    spin(m);
     // Acquire: pairs with the Release in `hand_over`.
     while m.locked_turn.load(Acquire) == 0 {
         futex::wait(&m.locked_turn, 0, None);
@@ -126,6 +134,22 @@ pub(super) fn wait_for_turn(m: &'static M) -> &'static P {
     let p = unsafe { &*m.locked_p.load(Relaxed) };
     idle::adopt(m, p);
     p
+}
+
+/// Waits a little for the turn, if that was not in vain the last time, and now and then all the same.
+fn spin(m: &'static M) {
+    let left = m.spins_passed_over.get();
+    if left > 0 {
+        return m.spins_passed_over.set(left - 1);
+    }
+    for _ in 0..SPINS {
+        // Relaxed: whoever calls this looks again.
+        if m.locked_turn.load(Relaxed) != 0 {
+            return;
+        }
+        hint::spin_loop();
+    }
+    m.spins_passed_over.set(PASSED_OVER);
 }
 
 fn give_p_away(m: &'static M) {

@@ -90,6 +90,8 @@ pub(crate) struct M {
     /// 1: the goroutine that locked this M is due, and `locked_p` is for it.
     pub(super) locked_turn: AtomicU32,
     pub(super) locked_p: AtomicPtr<P>,
+    /// So many waits for a turn go without a spin before (`locked`). Only the M's own thread uses it.
+    pub(super) spins_passed_over: Cell<u8>,
     /// The P it runs with, for others to look at.
     pub(super) p_seen: AtomicPtr<P>,
     pub(super) link: Cell<*const M>,
@@ -146,6 +148,7 @@ impl M {
             in_poll: AtomicBool::new(false),
             locked_turn: AtomicU32::new(0),
             locked_p: AtomicPtr::new(ptr::null_mut()),
+            spins_passed_over: Cell::new(0),
             p_seen: AtomicPtr::new(ptr::null_mut()),
             link: Cell::new(ptr::null()),
             rest: Cell::new(Rest::Up),
