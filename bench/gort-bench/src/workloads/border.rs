@@ -64,7 +64,7 @@ pub const WORKLOADS: &[Workload] = &[
         name: "idle",
         about: "requests and sleeps, nothing that blocks: processors taken from threads; then nothing at all: switches to its threads per second",
         task: Task::Alone("idle"),
-        params: &[("count", 200), ("settle_ms", 7000), ("window_ms", 3000)],
+        params: &[("count", 200), ("settle_ms", 6000), ("window_ms", 3000)],
         procs: Procs::Two,
         entries: &[Entry::plain("gort")],
         metrics: &[
@@ -76,8 +76,8 @@ pub const WORKLOADS: &[Workload] = &[
             Target { metric: "wake_ups_per_s", at_most: Bound::Value(0.0) },
         ],
         rounds: 5,
-        limit: Duration::from_secs(30),
-        estimate: Duration::from_secs(11),
+        limit: Duration::from_secs(60),
+        estimate: Duration::from_secs(23),
         memory_bytes: 256 << 20,
     },
 ];

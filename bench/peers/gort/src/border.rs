@@ -14,6 +14,9 @@ use gort_bench_wire::{Call, Outcome};
 
 use crate::{Result, join};
 
+/// An idle process that does not come to rest is looked at after so many times.
+const MOST_RESTLESS: usize = 6;
+
 static CLASS: BlockingClass = BlockingClass::new("nobody else's", 8);
 
 /// Entering and leaving the runtime, and marked sections that end at once, `count` times each; of each an empty loop's time is taken off.
@@ -127,8 +130,15 @@ pub fn idle(call: &Call) -> Result<Outcome> {
     // Looked at from a thread of its own, whose own wakes do not count.
     let (told, looked) = gort::chan::bounded(1);
     let look = thread::spawn(move || -> Result<()> {
-        thread::sleep(Duration::from_millis(settle));
-        let before = switches_of_others()?;
+        // Until it has come to rest: for so long nothing has happened.
+        let mut before = switches_of_others()?;
+        for _ in 0..MOST_RESTLESS {
+            thread::sleep(Duration::from_millis(settle));
+            let now = switches_of_others()?;
+            if std::mem::replace(&mut before, now) == now {
+                break;
+            }
+        }
         thread::sleep(Duration::from_millis(window));
         told.send(switches_of_others()?.saturating_sub(before))?;
         Ok(())
