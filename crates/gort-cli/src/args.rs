@@ -45,7 +45,8 @@ pub enum Command {
     /// What becomes of everybody else while somebody blocks the world
     ///
     /// Plays a situation in a process of its own, once as it is and once with GORT_RETAKE=off, and shows side by side what a goroutine that
-    /// wakes every millisecond and an echo pair over loopback TCP have noticed of it. What gort says meanwhile appears on stderr. The status
+    /// wakes every millisecond and an echo pair over loopback TCP have noticed of it. `files` is played with a plain thread for each file
+    /// instead, and once without the files. What gort says meanwhile appears on stderr. The status
     /// of `deadlock` is 2, as that of a program which falls asleep; 130 after SIGINT, SIGTERM or SIGHUP.
     Demo(Demo),
 }
@@ -68,6 +69,20 @@ pub struct Demo {
     /// Be the process that plays, with a parent at the other end of stdin and stdout.
     #[arg(long, hide = true)]
     pub play: bool,
+    /// Of that process: who reads the files.
+    #[arg(long, hide = true, value_enum, default_value_t = Readers::Goroutines)]
+    pub readers: Readers,
+}
+
+/// Who reads the files of `gort demo files`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Readers {
+    /// A goroutine for each.
+    Goroutines,
+    /// A thread for each, with std::fs.
+    Threads,
+    /// There are none.
+    Nobody,
 }
 
 /// Ways to block the world.
@@ -87,6 +102,8 @@ pub enum Situation {
     Threads,
     /// What 1, 2 and 4 processors do for work that computes and for work that waits
     Procs,
+    /// 1,000 files that are read, from the page cache and past it, beside 10,000 sockets
+    Files,
 }
 
 impl Situation {
@@ -100,6 +117,7 @@ impl Situation {
             Situation::Deadlock => "deadlock",
             Situation::Threads => "threads",
             Situation::Procs => "procs",
+            Situation::Files => "files",
         }
     }
 

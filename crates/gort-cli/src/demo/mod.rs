@@ -1,12 +1,13 @@
 //! `gort demo`: what becomes of everybody else while somebody blocks the world, with what gort does about it and without.
 //!
 //! ```text
-//! mod ──▶ player ──starts──▶ stage (a process of its own) ─▶ scenes   the situation
+//! mod ──▶ player ──starts──▶ stage (a process of its own) ─▶ scenes   the situation (`files` has its own file)
 //!  │        │ side: figures, one JSON object a line    └───▶ meter    a ticker and an echo pair, and how late they are
 //!  └─ table
 //! ```
 
 mod c;
+mod files;
 mod meter;
 mod player;
 mod scenes;
@@ -17,7 +18,7 @@ mod table;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::args::{Demo, Situation};
+use crate::args::{Demo, Readers, Situation};
 use crate::fanout::Ended;
 use crate::out::{self, Looks};
 use crate::progress::Progress;
@@ -33,6 +34,9 @@ struct Outcome {
     duration_s: f64,
     with: Side,
     without: Side,
+    /// For `files`: the sockets alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_files: Option<Side>,
     /// For `procs`: the same on so many processors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     runs: Vec<OnProcs>,
@@ -73,22 +77,31 @@ pub fn demo(args: &Demo) -> Result<Ended> {
 /// `None`: interrupted.
 fn both(player: &Player<'_>, args: &Demo) -> Result<Option<Outcome>> {
     let procs = args.procs.or(args.situation.procs());
-    let (settings, hangs): (&[_], _) = match args.situation {
-        Situation::Deadlock => (&[("GORT_RETAKE", "off"), ("GORT_DEADLOCK", "off")], true),
-        _ => (&[("GORT_RETAKE", "off")], false),
+    let with = Way { name: "with", procs, settings: &[], readers: Readers::Goroutines, hangs: false };
+    let without = Way { name: "without", ..with };
+    let without = match args.situation {
+        Situation::Deadlock => {
+            Way { settings: &[("GORT_RETAKE", "off"), ("GORT_DEADLOCK", "off")], hangs: true, ..without }
+        }
+        Situation::Files => Way { readers: Readers::Threads, ..without },
+        _ => Way { settings: &[("GORT_RETAKE", "off")], ..without },
     };
-    let Some((procs_used, with)) = player.play(Way { name: "with", procs, settings: &[], hangs: false })? else {
-        return Ok(None);
-    };
-    let Some((_, without)) = player.play(Way { name: "without", procs, settings, hangs })? else { return Ok(None) };
+    let Some((procs_used, with)) = player.play(with)? else { return Ok(None) };
+    let Some((_, without)) = player.play(without)? else { return Ok(None) };
+    let mut without_files = None;
+    if args.situation == Situation::Files {
+        let way = Way { name: "no files", procs, settings: &[], readers: Readers::Nobody, hangs: false };
+        let Some((_, side)) = player.play(way)? else { return Ok(None) };
+        without_files = Some(side);
+    }
     let mut runs = Vec::new();
     if args.situation == Situation::Procs {
         for (procs, name) in [(1, "1 P"), (2, "2 Ps"), (4, "4 Ps")] {
-            let way = Way { name, procs: Some(procs), settings: &[], hangs: false };
+            let way = Way { name, procs: Some(procs), settings: &[], readers: Readers::Goroutines, hangs: false };
             let Some((procs, side)) = player.play(way)? else { return Ok(None) };
             runs.push(OnProcs { procs, side });
         }
     }
     let duration_s = args.duration.as_secs_f64();
-    Ok(Some(Outcome { name: args.situation.name(), procs: procs_used, duration_s, with, without, runs }))
+    Ok(Some(Outcome { name: args.situation.name(), procs: procs_used, duration_s, with, without, without_files, runs }))
 }

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
 
 use super::side::{Line, Side};
-use crate::args::Situation;
+use crate::args::{Readers, Situation};
 use crate::child::{each_line, explain};
 use crate::limits::no_thread;
 use crate::progress::{Progress, TICK};
@@ -46,6 +47,8 @@ pub struct Way {
     pub procs: Option<u32>,
     /// Environment.
     pub settings: &'static [(&'static str, &'static str)],
+    /// For `files`.
+    pub readers: Readers,
     /// It is known to hang.
     pub hangs: bool,
 }
@@ -73,6 +76,9 @@ impl Player<'_> {
         let mut command = Command::new(&program);
         command.arg("demo").arg(self.situation.name()).arg("--play");
         command.arg("--duration").arg(format!("{}ms", self.duration.as_millis()));
+        if let Some(readers) = way.readers.to_possible_value() {
+            command.arg("--readers").arg(readers.get_name());
+        }
         if let Some(procs) = way.procs {
             command.arg("--procs").arg(procs.to_string());
         }
@@ -139,6 +145,8 @@ impl Player<'_> {
             let _ = child.kill();
         }
         let status = child.wait().context("cannot wait for the process that plays")?;
+        // It may have been on its way out: ten thousand descriptors take their time.
+        let is_killed = is_killed && status.code().is_none();
         let expected = if self.situation == Situation::Deadlock { 2 } else { 0 };
         if !is_killed && status.code() != Some(expected) {
             let words = if words.is_empty() { "it left no message" } else { "its words are above" };

@@ -33,7 +33,7 @@ pub struct Counts(Arc<Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>>);
 
 impl Counts {
     /// The count of this name, 0 at first.
-    fn of(&self, name: &'static str) -> Arc<AtomicU64> {
+    pub fn of(&self, name: &'static str) -> Arc<AtomicU64> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(name).or_default().clone()
     }
 
@@ -55,8 +55,8 @@ pub fn begin(situation: Situation, procs: usize, time: Duration) -> io::Result<C
         Situation::Locks => locks(&counts)?,
         Situation::Threads => threads(&counts),
         Situation::Procs => work(procs, time, &counts)?,
-        // Played by `stage` itself.
-        Situation::Deadlock => {}
+        // Played by `stage` itself, and by `files`.
+        Situation::Deadlock | Situation::Files => {}
     }
     Ok(counts)
 }

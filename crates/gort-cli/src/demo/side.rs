@@ -23,6 +23,9 @@ pub struct Side {
     pub os_threads_peak: u64,
     /// Processors taken from stuck threads: all of them, and by what the thread was doing.
     pub retakes: BTreeMap<String, u64>,
+    /// Reads of files, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads_per_s: Option<f64>,
     /// What the situation itself has done.
     pub work: BTreeMap<String, u64>,
     /// Nothing has come for the last half of the time.

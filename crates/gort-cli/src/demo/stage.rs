@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::files::{self, Files};
 use super::meter::Meter;
 use super::scenes::{self, FarEnd};
 use super::side::{Line, Side};
@@ -30,6 +31,10 @@ pub fn play(args: &Demo) -> Result<()> {
     if args.situation == Situation::Deadlock {
         return fall_asleep(procs);
     }
+    let files = match args.situation {
+        Situation::Files => Some(Files::prepare(args.readers)?.begin()?),
+        _ => None,
+    };
     let (ticker, echo) = (Arc::new(Meter::new()), Arc::new(Meter::new()));
     let mut stream = FarEnd::start(|_| {}).and_then(|far_end| far_end.connect()).context("cannot use the loopback")?;
     let over = Arc::new(AtomicBool::new(false));
@@ -45,7 +50,10 @@ pub fn play(args: &Demo) -> Result<()> {
     };
     say(&Line::Begun { procs })?;
     look_at_stdin(BREATH)?;
-    let counts = scenes::begin(args.situation, procs as usize, args.duration).context("cannot set the scene")?;
+    let counts = match files {
+        Some(files) => files,
+        None => scenes::begin(args.situation, procs as usize, args.duration).context("cannot set the scene")?,
+    };
 
     let (mut threads_peak, mut told) = (0, began);
     let end = began + args.duration;
@@ -60,6 +68,7 @@ pub fn play(args: &Demo) -> Result<()> {
     let side = Side {
         os_threads_peak: threads_peak,
         retakes: retakes(),
+        reads_per_s: files::reads_per_s(&counts, args.duration),
         work: counts.all(),
         ..Side::of(&ticker.until(began, end), &echo.until(began, end))
     };

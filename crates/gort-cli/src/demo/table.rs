@@ -14,11 +14,19 @@ pub fn text(outcome: &Outcome, situation: Situation, looks: Looks) -> String {
     let mut text = format!("{air}{}\n", looks.bold(&verdict(outcome, situation)));
     let played = format!("{}; {:.1} s on {}", about(situation), outcome.duration_s, counted(outcome.procs, "P"));
     text.push_str(&format!("{}\n\n", looks.dim(&played)));
-    let off = if situation == Situation::Deadlock { "GORT_DEADLOCK=off" } else { "GORT_RETAKE=off" };
-    text.push_str(&format!("  {:<32}{}\n", "", looks.bold(&format!("{:>21}{off:>21}", "with"))));
+    let heads = match situation {
+        Situation::Deadlock => ["with", "GORT_DEADLOCK=off", ""],
+        Situation::Files => ["a goroutine each", "a thread each", "no files"],
+        _ => ["with", "GORT_RETAKE=off", ""],
+    };
+    let sides: Vec<&Side> =
+        [&outcome.with, &outcome.without].into_iter().chain(outcome.without_files.as_ref()).collect();
+    let width = if sides.len() > 2 { 17 } else { 21 };
+    let head: String = heads.iter().take(sides.len()).map(|head| format!("{head:>width$}")).collect();
+    text.push_str(&format!("  {:<32}{}\n", "", looks.bold(&head)));
     let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
-        let line = format!("  {name:<32}{:>21}{:>21}", value(&outcome.with), value(&outcome.without));
-        text.push_str(line.trim_end());
+        let cells: String = sides.iter().map(|side| format!("{:>width$}", value(side))).collect();
+        text.push_str(format!("  {name:<32}{cells}").trim_end());
         text.push('\n');
     };
     if situation != Situation::Deadlock {
@@ -30,6 +38,9 @@ pub fn text(outcome: &Outcome, situation: Situation, looks: Looks) -> String {
         row("  after p50", &|side| micros(side.echo_us.p50));
         row("  after p99", &|side| micros(side.echo_us.p99));
         row("OS threads at peak", &|side| grouped(side.os_threads_peak));
+        if outcome.with.reads_per_s.is_some() {
+            row("reads of files per second", &|side| side.reads_per_s.map_or("-".into(), digits));
+        }
         let causes: Vec<&String> = outcome.with.retakes.keys().filter(|cause| *cause != "total").collect();
         row("Ps taken from stuck threads", &|side| count(side, "total"));
         for cause in causes {
@@ -73,6 +84,20 @@ fn verdict(outcome: &Outcome, situation: Situation) -> String {
         let ms = with.work.get("ms_to_the_end").copied().unwrap_or(0);
         return format!("all asleep: seen after {ms} ms, reported, status 2; unseen, it hangs for ever");
     }
+    if let Some(alone) = &outcome.without_files {
+        let count = |what: &str| grouped(with.work.get(what).copied().unwrap_or(0));
+        return format!(
+            "{} sockets and {} files on {} threads: an answer after {} at p99, {} without the files\n\
+             with a thread for each file: {} threads, {}",
+            count("sockets"),
+            count("files"),
+            grouped(with.os_threads_peak),
+            micros(with.echo_us.p99),
+            micros(alone.echo_us.p99),
+            grouped(without.os_threads_peak),
+            micros(without.echo_us.p99),
+        );
+    }
     let late = format!("the ticker is {} late at p99", micros(with.ticker_late_us.p99));
     if without.stuck {
         format!("{late}; without retake the program stands still: {} ticks", of(without.ticks, without.ticks_due))
@@ -90,6 +115,7 @@ fn about(situation: Situation) -> &'static str {
         Situation::Locks => "a std mutex held across a read, and wanted by fifty others",
         Situation::Deadlock => "two goroutines that wait for each other, after the network was used",
         Situation::Threads => "400 calls that block for 10 ms, marked: 32 at a time, then all at once",
+        Situation::Files => "every file read in 64 KiB from the page cache and in 4 KiB past it, all sockets talk",
         Situation::Procs => "half of the time computing, half of it waiting for a far end",
     }
 }

@@ -132,6 +132,26 @@ fn procs_are_compared_for_work_of_both_kinds() {
 }
 
 #[test]
+fn files_take_few_threads_where_plain_ones_take_one_each() {
+    let _turn = alone();
+    let files = played("files", "700ms");
+    for side in ["with", "without", "without_files"] {
+        check_side(&files, side);
+        assert_eq!((&files[side]["status"], &files[side]["stuck"]), (&Value::from(0), &Value::from(false)), "{files}");
+        assert!(number(&files, &format!("/{side}/work/answers_to_sockets")) >= 1.0, "{files}");
+    }
+    let count = number(&files, "/with/work/files");
+    assert!(number(&files, "/with/work/sockets") >= 2.0 && count >= 1.0, "{files}");
+    for side in ["with", "without"] {
+        assert!(number(&files, &format!("/{side}/reads_per_s")) >= 1.0, "{files}");
+    }
+    assert_eq!(number(&files, "/without_files/reads_per_s"), 0.0, "{files}");
+    // Without io_uring 64 wait for a disk at most.
+    assert!(number(&files, "/with/os_threads_peak") <= 2.0 + 64.0 + 8.0, "{files}");
+    assert!(number(&files, "/without/os_threads_peak") >= count, "{files}");
+}
+
+#[test]
 fn a_deadlock_ends_with_its_report_and_status_2() {
     let _turn = alone();
     let output = finish(gort(&["demo", "deadlock", "--duration", "300ms", "--json"]));
@@ -161,7 +181,7 @@ fn the_report_for_people_sets_both_ways_side_by_side() {
 #[test]
 fn an_unknown_situation_is_refused_with_the_list() {
     let said = failure(gort(&["demo", "dance"]));
-    for name in ["dance", "hogs", "blocking", "ffi", "locks", "deadlock", "threads", "procs"] {
+    for name in ["dance", "hogs", "blocking", "ffi", "locks", "deadlock", "threads", "procs", "files"] {
         assert!(said.contains(name), "no {name:?} in {said}");
     }
     assert!(failure(gort(&["demo"])).contains("<SITUATION>"));
