@@ -1,11 +1,13 @@
 //! Operations on descriptors: try the call, else park until the descriptor's side has changed.
 
 mod accept;
+mod look;
 mod op;
 mod owned;
 mod patience;
 pub(crate) mod surface;
 
+pub(crate) use look::look;
 pub(crate) use owned::Handle;
 pub(crate) use patience::NO_ROOM_THERE;
 

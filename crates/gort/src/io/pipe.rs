@@ -62,6 +62,14 @@ surface::ends!(
 # let (reader, _writer) = gort::io::pipe()?;",
     "(&reader).read(&mut [0; 8])"
 );
+surface::readiness!(
+    PipeReader,
+    "reader",
+    "# use std::io::{Read, Write};
+# let (reader, mut writer) = gort::io::pipe()?;
+# writer.write_all(b\"hi\")?;",
+    "(&reader).read(&mut buffer)?"
+);
 surface::converts!(
     PipeReader,
     std::io::PipeReader,

@@ -6,9 +6,8 @@
 //! The open file's mode is left alone. O_NONBLOCK belongs to all who have it, in other processes too: a shell whose terminal is made non-blocking
 //! breaks. So a look is `poll`, which does not wait, and a wait is the poller's; the call itself is the user's.
 
-use crate::handle::{Handle, surface};
+use crate::handle::{Handle, look, surface};
 use crate::sys::raw::Errno;
-use crate::sys::socket as sys;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -38,14 +37,6 @@ use std::panic::Location;
 pub struct Pollable<T> {
     handle: Handle,
     inner: T,
-}
-
-/// What is there of `events`, an error and a hang-up included.
-fn look(fd: RawFd, events: i16) -> Result<(), Errno> {
-    match sys::poll(fd, events, Some(0))? {
-        0 => Err(Errno::AGAIN),
-        _ => Ok(()),
-    }
 }
 
 impl<T: AsFd> Pollable<T> {
@@ -94,7 +85,7 @@ impl<T> Pollable<T> {
     /// See [`Pollable`].
     #[track_caller]
     pub fn readable(&self) -> io::Result<()> {
-        self.handle.read_other(Location::caller(), |fd| look(fd, libc::POLLIN | libc::POLLRDHUP))
+        self.handle.readable(Location::caller())
     }
 
     /// Parks until a write would not block: there is room, or nobody reads any more, or an error. As [`readable`](Pollable::readable).
@@ -113,7 +104,7 @@ impl<T> Pollable<T> {
     /// ```
     #[track_caller]
     pub fn writable(&self) -> io::Result<()> {
-        self.handle.write(Location::caller(), |fd| look(fd, libc::POLLOUT))
+        self.handle.writable(Location::caller())
     }
 
     /// Waits until it is readable and calls `f`; if that says `WouldBlock`, waits for the next event and calls it again. Others who wait for this have

@@ -222,6 +222,15 @@ surface::socket_ends!(
 # let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;",
     "(&stream).read(&mut [0; 8])"
 );
+surface::readiness!(
+    TcpStream,
+    "stream",
+    "# use std::io::{Read, Write};
+# let listener = gort::net::TcpListener::bind(\"127.0.0.1:0\")?;
+# let stream = gort::net::TcpStream::connect(listener.local_addr()?)?;
+# listener.accept()?.0.write_all(b\"hi\")?;",
+    "(&stream).read(&mut buffer)?"
+);
 surface::converts!(
     TcpStream,
     std::net::TcpStream,

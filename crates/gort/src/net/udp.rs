@@ -309,6 +309,13 @@ surface::socket_ends!(
 );
 surface::ttl!(UdpSocket, "socket", "# let socket = gort::net::UdpSocket::bind(\"127.0.0.1:0\")?;");
 surface::buffers!(UdpSocket, "socket", "# let socket = gort::net::UdpSocket::bind(\"127.0.0.1:0\")?;");
+surface::readiness!(
+    UdpSocket,
+    "socket",
+    "# let socket = gort::net::UdpSocket::bind(\"127.0.0.1:0\")?;
+# socket.send_to(b\"hi\", socket.local_addr()?)?;",
+    "socket.recv(&mut buffer)?"
+);
 surface::converts!(
     UdpSocket,
     std::net::UdpSocket,

@@ -1,7 +1,8 @@
 //! Who is woken by what: sides apart, many at once, several things in one edge.
 
 use super::support::{
-    assert_error, fill, forget_when_closed, narrow_pair, pair, reset_on_close, round_trip, rounds, wait_until,
+    assert_error, fill, forget_when_closed, ms, narrow_pair, pair, reset_on_close, round_trip, rounds, wait_parked,
+    wait_until,
 };
 use gort::net::{Shutdown, TcpStream};
 use std::io::{ErrorKind, Read, Write};
@@ -28,6 +29,30 @@ fn a_hang_up_wakes_all() {
         for writer in writers {
             assert!(writer.join().unwrap().is_err());
         }
+    });
+}
+
+/// Who only wants to know that there is something is told once it is there, also of the end, and takes nothing; limits and a close end the wait.
+#[gort::test(procs = [1, 2, 4])]
+fn who_waits_for_something_to_read_takes_nothing() {
+    let (near, far) = pair();
+    gort::scope(|s| {
+        let waiting = s.spawn(|| near.readable());
+        wait_parked(waiting.goroutine().id(), "IO wait, read");
+        (&far).write_all(b"x").unwrap();
+        waiting.join().unwrap().unwrap();
+        near.readable().unwrap();
+        assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
+        near.set_read_timeout(Some(ms(5))).unwrap();
+        assert_error(near.readable(), ErrorKind::TimedOut);
+        near.set_read_timeout(None).unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        near.readable().unwrap();
+        assert_eq!((&near).read(&mut [0; 8]).unwrap(), 0);
+        let waiting = s.spawn(|| far.readable());
+        wait_parked(waiting.goroutine().id(), "IO wait, read");
+        far.close().unwrap();
+        assert_error(waiting.join().unwrap(), ErrorKind::NotConnected);
     });
 }
 

@@ -8,10 +8,12 @@ mod bytes;
 mod convert;
 mod ends;
 mod limits;
+mod readiness;
 mod socket;
 
 pub(crate) use bytes::{readable, writable};
 pub(crate) use convert::converts;
 pub(crate) use ends::{ends, socket_ends};
 pub(crate) use limits::{limits, read_limits, write_limits};
+pub(crate) use readiness::readiness;
 pub(crate) use socket::{buffers, ttl};

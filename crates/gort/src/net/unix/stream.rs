@@ -199,6 +199,14 @@ surface::socket_ends!(
     "(&stream).read(&mut [0; 8])"
 );
 surface::buffers!(UnixStream, "stream", "# let (stream, _peer) = gort::net::UnixStream::pair()?;");
+surface::readiness!(
+    UnixStream,
+    "stream",
+    "# use std::io::{Read, Write};
+# let (stream, mut peer) = gort::net::UnixStream::pair()?;
+# peer.write_all(b\"hi\")?;",
+    "(&stream).read(&mut buffer)?"
+);
 surface::converts!(
     UnixStream,
     std::os::unix::net::UnixStream,
