@@ -20,6 +20,7 @@ pub mod lateness;
 pub mod memory;
 pub mod outcome;
 pub mod process;
+pub mod streams;
 pub mod timing;
 
 pub use call::Call;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
 use crate::process::cpu_time;
 
 /// Nanoseconds that each of `repeats` runs of `work` took, in order.
@@ -37,6 +38,14 @@ impl Cost {
         work()?;
         Ok(Cost { wall: began.elapsed(), cpu: cpu_time() - cpu })
     }
+}
+
+/// What each of `count` pieces of work took, of several runs: `us`, `cpu_us`.
+pub fn each(costs: &[Cost], count: u64) -> Outcome {
+    let each = |time: fn(&Cost) -> Duration| {
+        median(&costs.iter().map(|cost| time(cost).as_nanos() as f64 / 1e3 / count as f64).collect::<Vec<_>>())
+    };
+    Outcome::new().with("us", each(|cost| cost.wall)).with("cpu_us", each(|cost| cost.cpu))
 }
 
 /// The median; not a number if there is nothing.

@@ -1,10 +1,12 @@
 //! The workloads on OS threads, with std alone.
 
 mod files;
+mod streams;
 mod stuck;
 mod waiting;
 
-pub use files::{file_read, file_read_cold, told};
+pub use files::{file_read, file_read_cold, write_dirty};
+pub use streams::{copy_file_socket, proxy_splice, udp_batch};
 pub use stuck::{blocking_syscall, hog_relay};
 pub use waiting::{mutex, pingpong, timers};
 

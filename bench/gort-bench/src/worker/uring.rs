@@ -5,11 +5,11 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context as _, Result, ensure};
 use gort_bench_wire::check::expect;
 use gort_bench_wire::files::{Files, Offsets, PAGE, Page, open_direct};
-use gort_bench_wire::timing::Cost;
+use gort_bench_wire::timing::{Cost, each};
 use gort_bench_wire::{Call, Outcome, process};
 use io_uring::{IoUring, opcode, types};
 
-use super::{number, threads::told};
+use super::number;
 
 /// Random reads of a page past the page cache, `in_flight` at a time.
 pub fn file_read_cold(call: &Call) -> Result<Outcome> {
@@ -53,5 +53,5 @@ pub fn file_read_cold(call: &Call) -> Result<Outcome> {
             }
         })?);
     }
-    Ok(told(&costs, count, 1))
+    Ok(each(&costs, count as u64).with("threads", 1.0))
 }

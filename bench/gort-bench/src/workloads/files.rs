@@ -44,6 +44,28 @@ pub const WORKLOADS: &[Workload] = &[
         estimate: Duration::from_secs(4),
         memory_bytes: 256 << 20,
     },
+    Workload {
+        name: "write_dirty",
+        about: "64 goroutines write 16 MiB each and wait for the disk after each 4 MiB: how late an answer over a socket is meanwhile",
+        task: Task::Alone("write_dirty"),
+        params: &[("writers", 64), ("bytes", 16 << 20), ("piece", 1 << 20), ("synced", 4 << 20)],
+        procs: Procs::Two,
+        entries: &[Entry::plain("gort"), Entry::noted("threads", "64 threads")],
+        metrics: &[
+            Metric::scaled("p99_us", "late p99 ms", 1e-3, Shown::Compared),
+            Metric::less("threads", "threads", Shown::Median),
+            Metric::more("mb_per_s", "MB/s", Shown::Compared),
+        ],
+        // Two processors and the limit of the class, with the monitor, the thread of the ring and main's.
+        targets: &[
+            Target { metric: "p99_us", at_most: Bound::Value(5000.0) },
+            Target { metric: "threads", at_most: Bound::Value(69.0) },
+        ],
+        rounds: 11,
+        limit: Duration::from_secs(120),
+        estimate: Duration::from_secs(15),
+        memory_bytes: 2 << 30,
+    },
 ];
 
 const METRICS: &[Metric] = &[

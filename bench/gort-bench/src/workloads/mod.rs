@@ -11,6 +11,7 @@ mod echo;
 mod files;
 mod modes;
 mod parked;
+mod streams;
 mod stuck;
 mod timers;
 
@@ -188,6 +189,7 @@ pub fn all() -> impl Iterator<Item = &'static Workload> {
         timers::WORKLOADS,
         stuck::WORKLOADS,
         files::WORKLOADS,
+        streams::WORKLOADS,
         parked::WORKLOADS,
         modes::WORKLOADS,
         echo::WORKLOADS,

@@ -6,6 +6,7 @@ mod compute;
 mod echo;
 mod files;
 mod parked;
+mod streams;
 mod stuck;
 mod timers;
 
@@ -54,6 +55,11 @@ fn run(call: &Call) -> Result<()> {
         "blocking_syscall" => stuck::blocking_syscall(call)?,
         "file_read" => files::file_read(call)?,
         "file_read_cold" => files::file_read_cold(call)?,
+        "write_dirty" => files::write_dirty(call)?,
+        "copy_file_socket" => streams::copy_file_socket(call)?,
+        "proxy_splice" => streams::proxy_splice(call)?,
+        "udp_batch" => streams::udp_batch(call)?,
+        "idle" => streams::idle(call)?,
         "echo_server" => return echo::serve(),
         other => return Err(format!("no such task: {other}").into()),
     };

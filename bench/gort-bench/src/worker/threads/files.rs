@@ -1,13 +1,18 @@
 //! Files: a thread for each reader, and a pool that reads past the page cache.
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use gort_bench_wire::check::expect;
 use gort_bench_wire::files::{Files, Offsets, Page, open_direct};
-use gort_bench_wire::timing::{Cost, median};
+use gort_bench_wire::lateness::Lateness;
+use gort_bench_wire::timing::{Cost, each};
 use gort_bench_wire::{Call, Outcome, process};
 
 use crate::worker::number;
@@ -28,7 +33,7 @@ pub fn file_read(call: &Call) -> Result<Outcome> {
         Ok(())
     };
     let costs = (0..number(call, "repeats")?).map(|_| Cost::of(|| threads(count, work))).collect::<Result<Vec<_>>>()?;
-    Ok(told(&costs, count * reads, count))
+    Ok(each(&costs, (count * reads) as u64).with("threads", count as f64))
 }
 
 /// Random reads of a page past the page cache, by `in_flight` threads.
@@ -51,7 +56,7 @@ pub fn file_read_cold(call: &Call) -> Result<Outcome> {
         })
     };
     let costs = (0..number(call, "repeats")?).map(round).collect::<Result<Vec<_>>>()?;
-    Ok(told(&costs, count, in_flight))
+    Ok(each(&costs, count as u64).with("threads", in_flight as f64))
 }
 
 fn threads(count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
@@ -65,14 +70,65 @@ fn threads(count: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()
     })
 }
 
-/// What the rounds took, for each of so many reads.
-pub fn told(costs: &[Cost], reads: usize, threads: usize) -> Outcome {
-    let each = |time: fn(&Cost) -> std::time::Duration| {
-        let all: Vec<_> = costs.iter().map(|cost| time(cost).as_nanos() as f64 / 1e3 / reads as f64).collect();
-        median(&all)
-    };
-    Outcome::new()
-        .with("us", each(|cost| cost.wall))
-        .with("cpu_us", each(|cost| cost.cpu))
-        .with("threads", threads as f64)
+/// `writers` threads write `bytes` bytes each, in pieces, and wait for the disk now and then; meanwhile one thread asks another one every millisecond.
+pub fn write_dirty(call: &Call) -> Result<Outcome> {
+    process::stay_on(number(call, "procs")?)?;
+    let (writers, bytes) = (number(call, "writers")?, number(call, "bytes")?);
+    let (piece, synced) = (number(call, "piece")?, number(call, "synced")?);
+    let dir = Files::new(writers as u64, 0)?;
+    let left = AtomicUsize::new(writers);
+    let (mut near, mut far) = UnixStream::pair()?;
+    thread::scope(|s| {
+        s.spawn(move || {
+            let mut byte = [0];
+            while far.read_exact(&mut byte).and_then(|()| far.write_all(&byte)).is_ok() {}
+        });
+        let began = Instant::now();
+        let mut handles = Vec::new();
+        for n in 0..writers {
+            let (dir, left) = (&dir, &left);
+            let write = move || -> Result<()> {
+                let _left = Lowers(left);
+                let mut file = File::create(dir.path(n as u64))?;
+                let data = vec![n as u8; piece];
+                for done in (piece..=bytes).step_by(piece) {
+                    file.write_all(&data)?;
+                    if done % synced == 0 {
+                        file.sync_data()?;
+                    }
+                }
+                Ok(())
+            };
+            handles.push(thread::Builder::new().spawn_scoped(s, write).context("cannot start a thread")?);
+        }
+        let (mut late, mut most) = (Lateness::new(), 0);
+        while left.load(Relaxed) > 0 {
+            let due = Instant::now() + TICK;
+            thread::sleep(TICK);
+            near.write_all(&[1])?;
+            near.read_exact(&mut [0])?;
+            late.note(due);
+            if late.count() % 64 == 1 {
+                most = most.max(process::threads()?);
+            }
+        }
+        let time = began.elapsed();
+        drop(near);
+        handles
+            .into_iter()
+            .try_for_each(|handle| handle.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)?;
+        let mb_per_s = (writers * bytes) as f64 / time.as_secs_f64() / 1e6;
+        Ok(late.add_to(Outcome::new())?.with("threads", most as f64).with("mb_per_s", mb_per_s))
+    })
+}
+
+const TICK: Duration = Duration::from_millis(1);
+
+/// Counts down at its end, also after an error.
+struct Lowers<'a>(&'a AtomicUsize);
+
+impl Drop for Lowers<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
