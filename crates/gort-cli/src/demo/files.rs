@@ -21,7 +21,7 @@ use crate::limits::{self, no_thread};
 use crate::out;
 
 /// As many as the limit on descriptors allows, two for each; and sockets, both ends counted.
-const MOST_FILES: u64 = 1_000;
+const MOST_FILES: u64 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 const MOST_SOCKETS: u64 = if cfg!(debug_assertions) { 1_000 } else { 10_000 };
 const FILE_BYTES: usize = 64 << 10;
 const PAGE_BYTES: usize = 4096;
@@ -58,10 +58,6 @@ impl Files {
         let sockets = MOST_SOCKETS.min(room - 2 * files);
         let count = if readers == Readers::Nobody { 0 } else { files };
         let files = (0..count).map(Twice::new).collect::<Result<Vec<_>>>()?;
-        if let Some(file) = files.first() {
-            // What was written would be read by no read past the page cache before the disk has it.
-            rustix::fs::syncfs(&file.cached).context("cannot write the files to the disk")?;
-        }
         let far_end = FarEnd::start(|_| {}).context("cannot use the loopback")?;
         let clients = (0..sockets / 2).map(|_| far_end.connect()).collect::<io::Result<_>>();
         Ok(Files { readers, files, clients: clients.context("cannot connect to ourselves")?, far_end })
@@ -120,6 +116,8 @@ impl Twice {
         let made = || -> io::Result<Twice> {
             let mut cached = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             cached.write_all(&[number as u8; FILE_BYTES])?;
+            // On its way to the disk: what is not there yet has to be written before it can be read past the page cache.
+            rustix::fs::fadvise(&cached, 0, None, rustix::fs::Advice::DontNeed)?;
             let direct =
                 OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::DIRECT.bits() as i32).open(&path);
             let direct = direct.or_else(|_| {
