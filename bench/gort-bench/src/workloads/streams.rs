@@ -39,7 +39,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload {
         name: "mem_idle_4k",
         about: "4,000 connections that wait for something to read before they take a buffer: bytes over a parked goroutine",
-        task: Task::Alone("idle"),
+        task: Task::Alone("idle_readable"),
         params: &[("count", 4000)],
         entries: &[Entry::plain("gort")],
         metrics: &[

@@ -59,7 +59,7 @@ fn run(call: &Call) -> Result<()> {
         "copy_file_socket" => streams::copy_file_socket(call)?,
         "proxy_splice" => streams::proxy_splice(call)?,
         "udp_batch" => streams::udp_batch(call)?,
-        "idle" => streams::idle(call)?,
+        "idle_readable" => streams::idle_readable(call)?,
         "echo_server" => return echo::serve(),
         other => return Err(format!("no such task: {other}").into()),
     };

@@ -83,7 +83,7 @@ pub fn udp_batch(call: &Call) -> Result<Outcome> {
 }
 
 /// What a connection takes that waits for something to read before it takes a buffer, over a goroutine that is parked.
-pub fn idle(call: &Call) -> Result<Outcome> {
+pub fn idle_readable(call: &Call) -> Result<Outcome> {
     let count = call.number::<u64>("count")?;
     join(gort::go(|| ()))?;
     let wait = |number| {
