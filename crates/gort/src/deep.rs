@@ -19,7 +19,7 @@ use std::thread;
 ///
 /// Starts the runtime, whose stack it is, if it does not run. `bytes` is rounded up to a power of two, 64 KiB at least, the guard included (512 KiB, of
 /// which 128 are the guard, on a plain thread and in bound mode, where glibc uses more of a stack at once). An overflow
-/// ends the process with a message, as everywhere. Code that asks the system for the bounds of the stack it runs on gets the new ones.
+/// ends the process with a message, as everywhere (on a thread that C code has made, which has no stack for signals, without one). Code that asks the system for the bounds of the stack it runs on gets the new ones.
 ///
 /// # Panics
 /// If `f` does, or if there is no such stack: above 1 GiB, or out of memory or address space.

@@ -241,6 +241,9 @@ pub struct Metrics {
     pub mode: Mode,
     /// Why they are bound, if they are.
     pub bound_because: Option<&'static str>,
+    /// The places whose goroutines have used most of their stacks, the deepest first, of those that have ended. All of them, and those that still
+    /// run: [`stack_use`].
+    pub deepest_stacks: [Option<StackUse>; 4],
 }
 
 /// Reads the [`Metrics`]. Walks all goroutines: about 10 ns each. Starts the runtime if it has never run.
@@ -280,6 +283,7 @@ pub fn metrics() -> Metrics {
         malloc_shared: identity.is_none_or(Identity::has_malloc_words),
         mode: mode(),
         bound_because: bound_because(),
+        deepest_stacks: stack_use::deepest(),
         thread_local_bytes: identity.map_or(0, Identity::thread_local_bytes) as u64,
         ..Metrics::default()
     };

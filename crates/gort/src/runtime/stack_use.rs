@@ -28,6 +28,25 @@ impl fmt::Display for StackUse {
     }
 }
 
+impl From<depth::Use> for StackUse {
+    fn from(depth::Use { site, measured, most, size }: depth::Use) -> Self {
+        Self { site, used: most, size, measured }
+    }
+}
+
+/// The deepest of those that have ended, without allocating.
+pub(super) fn deepest<const N: usize>() -> [Option<StackUse>; N] {
+    let mut deepest = [None; N];
+    for one in depth::uses().map(StackUse::from) {
+        let used = |place: &Option<StackUse>| place.map_or(0, |there| there.used);
+        if let Some(at) = deepest.iter().position(|place| used(place) < one.used) {
+            deepest[at..].rotate_right(1);
+            deepest[at] = Some(one);
+        }
+    }
+    deepest
+}
+
 /// How much of their stacks goroutines use, one entry for each place that starts some; the deepest first.
 ///
 /// For choosing [`stack_size`](crate::Builder::stack_size). The first goroutine of each place is measured, and one in a thousand of all others, by the
@@ -48,9 +67,7 @@ impl fmt::Display for StackUse {
 #[must_use]
 pub fn stack_use() -> Vec<StackUse> {
     start::ensure();
-    let mut uses: Vec<_> = depth::uses()
-        .map(|depth::Use { site, measured, most, size }| StackUse { site, used: most, size, measured })
-        .collect();
+    let mut uses: Vec<_> = depth::uses().map(StackUse::from).collect();
     registry::for_each(|g| {
         let (site, tp, class) = (g.spawn_site(), g.tp.get(), g.stack_class());
         if !g.has(MEASURED) || tp == 0 || matches!(g.status(), Status::Ending | Status::Done) {

@@ -7,7 +7,9 @@ use super::leave;
 use super::mode::{self, Choice};
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
-use super::{Fixed, M, MAX_MS, SCHED, crowd, disk, forked, hogs, perturb, run, spare, sysmon, threadless, watch};
+use super::{
+    Fixed, M, MAX_MS, SCHED, crowd, disk, forked, hogs, perturb, run, spare, sysmon, threadless, watch, words,
+};
 use crate::config::{Config, Fs, Mode, PanicPolicy, WatchdogPolicy};
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
@@ -167,6 +169,9 @@ fn first(config: &Config, wishes: &Wishes) {
         refuse(&format!("cannot create the network poller: {error} (raise the descriptor limit: ulimit -n)"))
     });
     slab::prepare(identity.as_ref());
+    if identity.is_none() {
+        words::look_for_exceptions();
+    }
     let seed = config.seed.unwrap_or_else(crate::prim::rng::entropy);
     let kinds = perturb_kinds(config);
     if kinds != 0 {

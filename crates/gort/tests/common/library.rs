@@ -40,7 +40,7 @@ pub(crate) fn compile(at: &Scratch, name: &str, ending: &str, source: &str, argu
             rustc
         }
         _ => {
-            let mut cc = Command::new("cc");
+            let mut cc = Command::new(if ending == "cpp" { "c++" } else { "cc" });
             cc.args(["-shared", "-fPIC"]);
             cc
         }

@@ -262,3 +262,35 @@ fn a_library_from_before_the_start_leaves_its_place_to_nobody() {
         this.run(&paths).exited(0).never_says("gort: ");
     }
 }
+
+/// The loader's lock that `dl_iterate_phdr` holds while it calls back may be held by a parked goroutine: nobody needs it to start another.
+#[test]
+fn goroutines_start_while_one_is_called_back_by_the_loader() {
+    unsafe extern "C" fn called_back(_: *mut libc::dl_phdr_info, _: usize, _: *mut std::ffi::c_void) -> c_int {
+        // More than have blocks at hand. They end later: an end needs the lock.
+        let (begun, begin) = gort::chan::bounded(0);
+        for _ in 0..200 {
+            let begun = begun.clone();
+            gort::go(move || {
+                begun.send(()).unwrap();
+                gort::park();
+            });
+        }
+        (0..200).for_each(|_| begin.recv().unwrap());
+        1
+    }
+    let this = child::of(|path| {
+        gort::go(|| ()).join().unwrap();
+        let library = Library::load(Path::new(path));
+        // SAFETY: a callback that touches nothing it is given.
+        let call = || unsafe { libc::dl_iterate_phdr(Some(called_back), std::ptr::null_mut()) };
+        assert_eq!(gort::go(call).join().unwrap(), 1);
+        std::mem::forget(library);
+    });
+    let scratch = Scratch::new();
+    let Some(library) = compile(&scratch, "late", "rs", RUST, &[]) else {
+        println!("skipped: there is no rustc to make a library with");
+        return;
+    };
+    this.case(library.to_str().unwrap()).env("GORT_MAXPROCS", "1").run().exited(0).never_says("gort: ");
+}

@@ -16,6 +16,7 @@ mod credentials;
 mod crowd;
 mod deadlock;
 mod ends;
+mod exceptions;
 mod files;
 mod fork;
 mod fork_threads;

@@ -120,7 +120,7 @@ impl Identity {
         if self.late.is_any() {
             // A library with initial-exec thread-locals may have been loaded after `make` had looked and before the loader knew the block.
             // SAFETY: the block is made, and nobody uses it.
-            unsafe { self.restore_late(tp) };
+            unsafe { self.catch_up(tp) };
         }
     }
 

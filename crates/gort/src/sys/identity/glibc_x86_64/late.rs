@@ -13,7 +13,7 @@
 //! start is empty and stays so.
 
 use super::Identity;
-use super::symbols::{LinkMap, ModuleTable};
+use super::symbols::{LinkMap, ModuleEntry, ModuleTable};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
@@ -63,6 +63,26 @@ impl Late {
         // SAFETY: a word of the loader's table, which is never freed. Volatile: the loader writes it in other threads; the goroutine that
         // used such a library has synchronised with its loading, or it could not know it.
         unsafe { self.sign.read_volatile() != 0 }
+    }
+
+    /// Whether a library with thread-locals may have been loaded since the block at `tp` was made: the table has a newer entry than the block's
+    /// vector, or more entries than its first part. Takes no lock of the loader's, which a parked goroutine may hold.
+    ///
+    /// # Safety
+    /// A made block that nobody uses.
+    unsafe fn is_newer_than(&self, tp: usize) -> bool {
+        // SAFETY: the block's vector, whose first entry has the generation of the newest module that the loader saw when it made it.
+        let known = unsafe { (**((tp + VECTOR) as *const *const VectorEntry)).data };
+        // SAFETY: a word of the loader's, which is never freed.
+        if unsafe { self.table.next.read_volatile() } != 0 {
+            return true;
+        }
+        let is_newer = |id: usize| {
+            // SAFETY: an entry of the table. Volatile: the loader writes it, the map first.
+            let ModuleEntry { generation, map } = unsafe { self.table.entries.add(id).read_volatile() };
+            map != 0 && generation > known
+        };
+        (self.first..self.table.length).any(is_newer)
     }
 }
 
@@ -162,12 +182,26 @@ impl Identity {
         }
     }
 
+    /// Sets to their initial values what a library has in the block that was loaded after the block was made and before the loader knew it.
+    ///
+    /// # Safety
+    /// A made block that nobody uses.
+    #[cold]
+    pub(super) unsafe fn catch_up(&self, tp: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if self.late.is_newer_than(tp) {
+                self.restore_late(tp);
+            }
+        }
+    }
+
     /// Sets static thread-locals of libraries loaded after the start to their initial values.
     ///
     /// # Safety
     /// A made block in which nobody uses such a library now.
     #[cold]
-    pub(super) unsafe fn restore_late(&self, tp: usize) {
+    unsafe fn restore_late(&self, tp: usize) {
         // SAFETY: a word of the loader's. The program's map, which is the first, never goes.
         let map = unsafe { self.late.table.maps.read_volatile() };
         let mut restoring = Restoring { late: &self.late, map, tp, static_bytes: self.offsets.static_bytes };

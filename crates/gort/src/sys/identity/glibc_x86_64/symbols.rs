@@ -103,7 +103,7 @@ pub(super) struct ModuleEntry {
     /// 0 until a library that is loaded at run time gets the entry.
     pub(super) generation: usize,
     /// The module's link map, null if it is unloaded.
-    map: usize,
+    pub(super) map: usize,
 }
 
 /// All of it.
