@@ -100,6 +100,13 @@ impl Door {
         // Release: pairs with the Acquire in `state`.
         STATE.store(state as u8, Release);
     }
+
+    fn note_reason(&mut self, reason: &str) {
+        if self.refused_because != Some(reason) {
+            // There are few reasons, for the life of the process.
+            self.refused_because = Some(Box::leak(reason.into()));
+        }
+    }
 }
 
 /// The state, as far as one can tell without the lock.

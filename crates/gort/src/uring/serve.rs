@@ -75,6 +75,8 @@ pub(crate) fn run(room: Room, deliver: fn(&mut GList), tell_monitor: fn()) {
                     {
                         let mut door = DOOR.lock();
                         door.bell = None;
+                        // From here on files have threads, and whoever asks is told why.
+                        door.note_reason(&refusal.to_string());
                         door.set(State::Closing);
                     }
                     server.close(&refusal);
@@ -114,10 +116,7 @@ impl Lasts {
 pub(crate) fn refuse(reason: &str, lasts: Lasts, deliver: fn(&mut GList)) {
     {
         let mut door = DOOR.lock();
-        if door.refused_because != Some(reason) {
-            // There are few reasons, for the life of the process.
-            door.refused_because = Some(Box::leak(reason.into()));
-        }
+        door.note_reason(reason);
         match lasts {
             Lasts::ForGood => door.set(State::Refused),
             Lasts::AWhile => {
