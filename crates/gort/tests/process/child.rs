@@ -29,11 +29,18 @@ pub(crate) fn of<F: FnOnce(&str)>(play: F) -> Test {
         // The harness has begun a line.
         println!();
         play(&case);
-        process::exit(0);
+        exit(0);
     }
     let name = std::any::type_name::<F>();
     let name = name.split_once("::").and_then(|(_crate, path)| path.strip_suffix("::{{closure}}"));
     Test { name: name.expect("a closure of the test function") }
+}
+
+/// Not std's: that unmaps the main thread's stack for signals, also when it is called on another thread, and a signal may be just arriving there.
+fn exit(code: i32) -> ! {
+    std::io::stdout().flush().expect("what was said can be written");
+    // SAFETY: ends the process.
+    unsafe { libc::exit(code) }
 }
 
 fn no_core_files() {
@@ -46,7 +53,7 @@ fn no_core_files() {
 pub(crate) fn end<T: process::Termination>(result: T) -> ! {
     let code = result.report();
     let code = (0..=255).find(|&number| process::ExitCode::from(number) == code);
-    process::exit(i32::from(code.expect("an exit code is a byte")))
+    exit(i32::from(code.expect("an exit code is a byte")))
 }
 
 /// Runs `body` as `#[gort::main]` runs `main`, and ends the process as that does.
