@@ -370,7 +370,12 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     }
     let g = m.current();
     let is_blocking = g.is_some_and(|g| g.status() == Status::Blocking);
-    if held_ns >= SLICE_NS && !is_blocking && fixed().is_bound() && m.residents.may_be_due() {
+    if held_ns >= SLICE_NS
+        && !is_blocking
+        && !eyes.watch.has_noted(m, seq)
+        && (fixed().is_bound() && m.residents.may_be_due() || is_blocked(&mut eyes.states, p, tid))
+    {
+        // It keeps its P, which nobody wants or nobody else can use. Should it wait for something that never comes, nobody else would say so.
         eyes.watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
     }
     let idle_ps = SCHED.spinning.idle();

@@ -131,6 +131,23 @@ fn what_it_does_is_a_setting() {
     case("builder").env("GORT_WATCHDOG", "off").run().exited(0).never_says("gort: ");
 }
 
+/// Nobody wants its processor, so nobody takes it away; yet it may hang for good.
+#[test]
+fn a_goroutine_that_hangs_alone_is_named_too() {
+    let this = child::of(|case| {
+        let case = case.to_owned();
+        gort::go(move || block(&case));
+        wait_until(|| metrics().stuck > 0);
+        std::thread::sleep(ms(300));
+        // Once for one visit.
+        assert_eq!(metrics().stuck, 1);
+    });
+    for (case, place) in [("sleep", "clock_nanosleep"), ("mutex", "waiting for a lock of std's or C's (futex)")] {
+        let ended = this.case(case).env("GORT_WATCHDOG_AFTER", "100ms").run();
+        ended.exited(0).says_once("gort: watchdog: goroutine ").says_once(place);
+    }
+}
+
 /// Who has said that it may block is where it is supposed to be.
 #[test]
 fn a_marked_section_is_not_reported() {

@@ -108,12 +108,17 @@ impl Watch {
         }
     }
 
-    /// The goroutine on `m` has lost its P in its visit `seq` to user code, or keeps others waiting; its thread had used `cpu_ns` when it was seen there
+    /// The goroutine on `m` has lost its P in its visit `seq` to user code, or keeps others waiting, or is blocked; its thread had used `cpu_ns` when it was seen there
     /// first. Not for marked sections: who has said that he may block is where he is supposed to be.
     pub(super) fn note(&mut self, m: &'static M, seq: u64, cpu_ns: u64, now_ns: u64) {
         if SCHED.watchdog.is_on() && stop::is_running() {
             self.stuck.add(m, seq, cpu_ns, now_ns);
         }
+    }
+
+    /// Whether [`note`](Self::note) was told of this visit, or need not be.
+    pub(super) fn has_noted(&self, m: &'static M, seq: u64) -> bool {
+        !SCHED.watchdog.is_on() || self.stuck.has(m, seq)
     }
 
     /// Looks whether there is something to say. `lost_ns`: for how long the process has been stopped until now.

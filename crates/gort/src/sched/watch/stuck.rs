@@ -1,5 +1,5 @@
-//! Goroutines without a P: they have lost it and not come to gort since. In bound mode also those that keep their P, since nobody else can use it, while
-//! others wait that have begun on the same thread.
+//! Goroutines without a P: they have lost it and not come to gort since. Also those that are blocked in the kernel and keep their P, since nobody wants it; and
+//! in bound mode those that keep it, since nobody else can use it, while others wait that have begun on the same thread.
 //!
 //! One note for each such M, in the order of time, so a look costs a comparison as long as nobody is due. A note holds for one
 //! visit to user code; when its time has come and the M is still in that visit, the goroutine is reported.
@@ -21,9 +21,9 @@ const FAIR_SHARE: u64 = 4;
 
 /// See the module.
 pub(super) struct Stuck {
-    /// By the number of the M.
+    /// By the number of the M: its last note.
     notes: Vec<Option<Note>>,
-    /// Those that have a note, the oldest first.
+    /// Those whose note is to be looked at, the oldest first.
     order: VecDeque<u32>,
 }
 
@@ -45,13 +45,21 @@ impl Stuck {
         if self.notes.len() <= at {
             self.notes.resize(at + 1, None);
         }
-        if self.notes[at].is_some_and(|note| note.seq == seq) {
-            return;
-        }
-        if self.notes[at].replace(Note { seq, since_ns: now_ns, cpu_ns }).is_some() {
+        if !self.has(m, seq) {
             self.order.retain(|&other| other != m.id);
+            self.again(m, seq, cpu_ns, now_ns);
         }
+    }
+
+    /// A note, at the end of the order.
+    fn again(&mut self, m: &'static M, seq: u64, cpu_ns: u64, now_ns: u64) {
+        self.notes[m.id as usize] = Some(Note { seq, since_ns: now_ns, cpu_ns });
         self.order.push_back(m.id);
+    }
+
+    /// Whether there is a note of this visit.
+    pub(super) fn has(&self, m: &'static M, seq: u64) -> bool {
+        self.notes.get(m.id as usize).copied().flatten().is_some_and(|note| note.seq == seq)
     }
 
     /// When the first of them is due.
@@ -63,7 +71,8 @@ impl Stuck {
     pub(super) fn next_report(&mut self, now_ns: u64, after_ns: u64) -> Option<String> {
         while now_ns >= self.next_ns(after_ns) {
             let id = self.order.pop_front()?;
-            let note = self.notes[id as usize].take()?;
+            // It stays, so that there is no other of the same visit.
+            let note = self.notes[id as usize]?;
             let m = idle::m_by_id(id)?;
             if m.stay.sample() != note.seq {
                 continue;
@@ -74,13 +83,13 @@ impl Stuck {
             let has_computed = cpu_ns.saturating_sub(note.cpu_ns) >= after_ns / FAIR_SHARE;
             let place = Place::of(tid);
             if place == Some(Place::OnCpu) && !has_computed {
-                self.add(m, note.seq, cpu_ns, now_ns);
+                self.again(m, note.seq, cpu_ns, now_ns);
                 continue;
             }
             let Some(g) = m.current() else { continue };
             if g.status() == Status::Blocking {
                 // A marked section begins without a visit to the runtime where there is no P to give away.
-                self.add(m, note.seq, cpu_ns, now_ns);
+                self.again(m, note.seq, cpu_ns, now_ns);
                 continue;
             }
             let siblings = m.residents.alive().saturating_sub(1);
