@@ -1,8 +1,8 @@
 //! Sysmon's own look at the network, for when no M has the time.
 //!
 //! Not while the Ms work through what the last poll has brought: more would only make their queues longer, and go before those who came first. On a busy server
-//! with ten thousand connections that is more than these 10 ms, and such polls cost 3 % of its CPU time. A limit remains, for goroutines that give way in
-//! circles count as work, too.
+//! with thousands of connections that is more than these 10 ms, and such polls cost 8 % of its CPU time (docs/decisions/0004). A limit remains: a poll may have
+//! brought what is no run of a goroutine, such as a plain thread's turn.
 
 use crate::g::GList;
 use crate::netpoll::Batch;
