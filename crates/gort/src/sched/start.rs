@@ -321,10 +321,10 @@ fn make_m() -> &'static M {
 }
 
 /// Whether the address space has room for a thread with all that belongs to it. std aborts the process when a new thread finds no memory for
-/// its signal stack, so this is asked first.
+/// its signal stack, so this is asked first; and what it takes must not be the last that `malloc` could have had.
 pub(super) fn room_for_a_thread() -> io::Result<()> {
     const BYTES: usize = 4 << 20;
-    match stackmem::reserve(BYTES, stackmem::PAGE) {
+    match stackmem::reserve_and_leave(BYTES, stackmem::PAGE, stackmem::HEADROOM) {
         Ok(base) => {
             stackmem::release(base, BYTES);
             Ok(())

@@ -14,7 +14,8 @@
 //!
 //! A size's first reservation is small and each next one twice as large, up to [`LARGEST_RESERVATION`]: a program with few goroutines does
 //! not ask for gigabytes (which a limit on address space would refuse, or which would leave it nothing), and one with a million gets by
-//! with some thirty reservations. When one is refused, half of it is asked for, down to a single slot.
+//! with some thirty reservations. When one is refused, half of it is asked for, down to a single slot. All leave [`HEADROOM`] to the rest of
+//! the process.
 //!
 //! Rejected: one list of slots of all sizes, cut on demand (fragments; a slot could not be found by arithmetic); `malloc`ed stacks (no
 //! guards); guards for 32 slots by one `process_madvise` (0.8 against 1.1 us each, of about 5 for a slot with its two page faults, for a
@@ -27,7 +28,7 @@ use super::scavenge;
 use crate::prim::lock::Lock;
 use crate::sys::asan;
 use crate::sys::identity::Identity;
-use crate::sys::stackmem::{self, Guards};
+use crate::sys::stackmem::{self, Guards, HEADROOM};
 use crate::sys::tools;
 use std::fmt;
 use std::io;
@@ -231,7 +232,7 @@ impl Class {
         let size = slot_bytes(class);
         let mut bytes = self.next_reservation.max(FIRST_RESERVATION).max(size);
         let base = loop {
-            match stackmem::reserve(bytes, size) {
+            match stackmem::reserve_and_leave(bytes, size, HEADROOM) {
                 Ok(base) => break base,
                 Err(_) if bytes > size => bytes = (bytes / 2).max(size),
                 Err(errno) => return Err(Refused::Reserve(errno, bytes)),

@@ -16,6 +16,10 @@ pub(crate) const PAGE: usize = 4096;
 /// Not in every version of the libc crate; a number of the kernel's ABI.
 const MADV_GUARD_INSTALL: usize = 102;
 
+/// Address space that stacks and threads leave to the rest of the process. Whoever is refused a stack gets an error; a `malloc` that is refused
+/// ends most programs, that error's report included.
+pub(crate) const HEADROOM: usize = 16 << 20;
+
 /// How guards are made here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Guards {
@@ -30,15 +34,23 @@ pub(crate) enum Guards {
 /// # Errors
 /// The kernel's, mostly ENOMEM: RLIMIT_AS, `vm.overcommit_memory=2`, or no map entry left.
 pub(crate) fn reserve(bytes: usize, alignment: usize) -> Result<usize, Errno> {
+    reserve_and_leave(bytes, alignment, 0)
+}
+
+/// [`reserve`], refused where fewer than `left` bytes of address space would be left.
+///
+/// # Errors
+/// As those of [`reserve`].
+pub(crate) fn reserve_and_leave(bytes: usize, alignment: usize, left: usize) -> Result<usize, Errno> {
     debug_assert!(bytes.is_multiple_of(PAGE) && alignment.is_power_of_two() && alignment >= PAGE);
     let slack = alignment - PAGE;
-    let all = bytes.checked_add(slack).ok_or(Errno::NOMEM)?;
+    let all = bytes.checked_add(slack).and_then(|all| all.checked_add(left)).ok_or(Errno::NOMEM)?;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping at a place of the kernel's choice.
     let start = unsafe { raw::syscall6(libc::SYS_mmap, 0, all, protection as usize, flags as usize, usize::MAX, 0) }?;
     let base = start.next_multiple_of(alignment);
-    // The ends are only for the alignment. If they cannot be given back they do no harm.
+    // The ends are for the alignment and to see that there is something left. If they cannot be given back they do no harm.
     if base > start {
         release(start, base - start);
     }
