@@ -96,11 +96,14 @@ const CHUNK_BYTES: usize = 200;
 unsafe extern "C" fn allocate_and_free(trial: *mut ()) {
     // SAFETY: as above.
     let trial = unsafe { &*trial.cast::<Trial<'_>>() };
-    // SAFETY: allocates and frees.
+    // SAFETY: allocates and frees; the block's errno, put back because B comes here between the two looks at it: with little address space glibc
+    // tries in vain, leaves ENOMEM, and finds memory elsewhere.
     unsafe {
+        let left_by_use = *errno();
         let chunk = black_box(libc::malloc(black_box(CHUNK_BYTES)));
         libc::free(chunk);
         trial.chunk.set(chunk as usize);
+        *errno() = left_by_use;
     }
 }
 
@@ -149,7 +152,7 @@ unsafe extern "C" fn use_it(argument: *mut ()) {
         let register = trial.identity.functions.register_destructor;
         trial.check(register(count_destructor, argument.cast(), object) == 0, "a destructor was not accepted");
         trial.check(libc::pthread_setspecific(trial.key, argument.cast()) == 0, "a key was not accepted");
-        // After the last call that may allocate: with little address space glibc tries in vain, leaves ENOMEM, and finds memory elsewhere.
+        // After the last call that may allocate, for that may leave ENOMEM (`allocate_and_free`).
         *errno() = ERRNO;
     }
 }
