@@ -144,7 +144,17 @@ fn start_threads() -> thread::Thread {
             break;
         }
     }
+    make_a_stack();
     monitor
+}
+
+/// One stack, for whoever runs first. Goroutines for which there is none wait until another ends, and of the first one there is no other. After the
+/// threads, since stacks take what they can get of an address space that is limited.
+fn make_a_stack() {
+    match slab::take(super::stack_class(), super::fixed().identity.as_ref()) {
+        Ok(stack) => slab::give_back(&[stack]),
+        Err(error) => refuse(&format!("cannot start: {error} (smaller ones: GORT_STACK_SIZE)")),
+    }
 }
 
 /// What there is once for the process.

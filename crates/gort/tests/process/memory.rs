@@ -84,6 +84,26 @@ fn without_memory_for_stacks_spawning_fails_and_nobody_is_lost() {
     }
 }
 
+/// Whatever is left of the address space at the start: goroutines run, or the program is told why it cannot have any.
+#[test]
+fn a_start_with_little_address_space_succeeds_or_says_what_is_missing() {
+    let this = child::of(|case| {
+        limit_address_space(case.parse::<u64>().unwrap() << 20);
+        println!("sum {}", (0..4_u64).map(|n| gort::go(move || n).join().unwrap()).sum::<u64>());
+    });
+    let mut ran = 0;
+    for mib in (4..48).step_by(4).chain((48..400).step_by(32)) {
+        let ended = this.run(&mib.to_string());
+        if ended.status.success() {
+            ran += 1;
+            ended.prints("sum 6");
+        } else {
+            ended.exited(2).says("gort: ").says("ulimit");
+        }
+    }
+    assert!(ran > 5, "{ran}");
+}
+
 /// A stack of a size of one's own that cannot be had is refused at once, and others with smaller ones go on.
 #[test]
 fn a_stack_too_large_for_the_limit_is_refused_and_smaller_ones_go_on() {
