@@ -134,6 +134,7 @@ fn prepare(m: &'static M, p: &'static P, g: &'static G) -> Option<(&'static G, &
 }
 
 fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
+    p.has_looked();
     let tick = p.tick.get();
     if tick.is_multiple_of(FAIRNESS) || tick.is_multiple_of(TIMER_TICKS) {
         p.tick.set(tick.wrapping_add(1));

@@ -14,8 +14,8 @@ use gort_lockfree::owner::Owner;
 use gort_lockfree::runq::{CAP, LocalQueue};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 
 /// Ps that can exist.
 pub(crate) const MAX_PROCS: usize = 1024;
@@ -31,14 +31,18 @@ const STACKS: usize = 64;
 /// Free records kept close, and moved at once.
 const RECORDS: usize = 256;
 const IDS: u64 = 1024;
+/// The number of Ps was lowered below this one.
+const RETIRED: u8 = 1;
+/// Somebody at the head of the global queue is late.
+const LOOK: u8 = 2;
 
 /// A processor.
 #[repr(align(128))]
 pub(crate) struct P {
     pub(crate) id: u32,
     pub(super) owner: Owner,
-    /// The number of Ps was lowered below this one.
-    retired: AtomicBool,
+    /// Why its M should not just take the next of its queue: `RETIRED`, `LOOK`.
+    wanted: AtomicU8,
     /// Counts runs; what the queue gives, not the run-next slot.
     pub(super) tick: Cell<u32>,
     chain: Cell<u32>,
@@ -93,7 +97,7 @@ impl P {
             timers: TimerSet::new(),
             inbox: Lock::new(GList::new()),
             inbox_full: AtomicBool::new(false),
-            retired: AtomicBool::new(false),
+            wanted: AtomicU8::new(0),
             out: AtomicBool::new(false),
             seen_runs: Cell::new(0),
             seen_run_since_ns: Cell::new(0),
@@ -110,11 +114,39 @@ impl P {
 
     pub(super) fn is_retired(&self) -> bool {
         // Relaxed: written under the scheduler's lock, and whoever takes or gives a P holds it; a running M may see it late.
-        self.retired.load(Relaxed)
+        self.wanted.load(Relaxed) & RETIRED != 0
     }
 
     pub(super) fn set_retired(&self, retired: bool) {
-        self.retired.store(retired, Relaxed);
+        if retired {
+            self.wanted.fetch_or(RETIRED, Relaxed);
+        } else {
+            self.wanted.fetch_and(!RETIRED, Relaxed);
+        }
+    }
+
+    /// Somebody wants its M to look at more than its queue.
+    #[inline(always)]
+    pub(super) fn is_wanted(&self) -> bool {
+        // Relaxed: a hint; what it is about is looked at afterwards (`has_looked`).
+        self.wanted.load(Relaxed) != 0
+    }
+
+    /// Makes its M look at the head of the global queue before it runs the next goroutine.
+    pub(super) fn ask_to_look(&self) {
+        // Relaxed: as long as it is said already, the line stays with the M.
+        if self.wanted.load(Relaxed) & LOOK == 0 {
+            // Release: pairs with the Acquire in `has_looked`, which sees what was queued before.
+            self.wanted.fetch_or(LOOK, Release);
+        }
+    }
+
+    /// Its M looks now.
+    pub(super) fn has_looked(&self) {
+        if self.wanted.load(Relaxed) & LOOK != 0 {
+            // Acquire: see `ask_to_look`.
+            self.wanted.fetch_and(!LOOK, Acquire);
+        }
     }
 
     /// The run-next slot has been served as often in a row as it may be.
@@ -134,7 +166,7 @@ impl P {
     }
 
     pub(super) fn is_out(&self) -> bool {
-        // Relaxed: as `retired`.
+        // Relaxed: as `is_retired`.
         self.out.load(Relaxed)
     }
 

@@ -129,7 +129,7 @@ fn quick<const IS_BOUND: bool>(m: &'static M) -> Pick {
             || tick.is_multiple_of(TIMER_TICKS) && has_timers(p)
             || p.is_chain_over() && (super::global::has_work() || has_timers(p))
             || p.stacks_full()
-            || p.is_retired()
+            || p.is_wanted()
         {
             return Pick::Look(None);
         }

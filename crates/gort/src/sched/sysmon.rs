@@ -32,7 +32,7 @@ use super::p::P;
 use super::retakes::{self, Cause};
 use super::stop::{self, Step};
 use super::watch::Watch;
-use super::{SCHED, bound, deadlock, disk, find, fixed, global, idle, quota, start};
+use super::{SCHED, bound, deadlock, disk, find, fixed, global, idle, quota, snapshot, start};
 use crate::g::{GList, Status};
 use crate::stack::scavenge::Scavenger;
 use crate::sys::priority::Patience;
@@ -271,7 +271,7 @@ impl Round {
 fn look(now_ns: u64, steady: &Steady, mut round: Round, poll: &mut Poll, eyes: &mut Eyes) -> Round {
     // Relaxed: coarse pictures.
     SCHED.coarse_ms.store((now_ns - fixed().start_ns) / 1_000_000, Relaxed);
-    SCHED.goroutines_peak.fetch_max(super::snapshot::goroutines(), Relaxed);
+    SCHED.goroutines_peak.fetch_max(snapshot::goroutines(), Relaxed);
     let mut overdue = GList::new();
     for id in 0..SCHED.ps_made.load(Acquire) {
         // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
@@ -289,6 +289,10 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, poll: &mut Poll, eyes: &
     }
     poll.look(now_ns, round.hogs, &mut overdue);
     super::park::ready_late(&mut overdue);
+    if global::has_late() {
+        // An M whose queue is full of goroutines that compute and give way would look in eight turns only.
+        snapshot::ps().for_each(P::ask_to_look);
+    }
     // Relaxed: a hint, set anew each round.
     SCHED.hogged.store(round.hogs || round.was_away, Relaxed);
     if round.hogs && SCHED.polling.load(Relaxed) == POLL_NOBODY && SCHED.spinning.idle() > 0 {

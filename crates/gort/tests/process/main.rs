@@ -24,6 +24,7 @@ mod hogs;
 mod host;
 mod idle;
 mod kernel_words;
+mod late;
 mod leaks;
 mod libraries;
 mod many;
