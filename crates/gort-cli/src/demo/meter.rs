@@ -64,7 +64,11 @@ impl Meter {
     pub fn beat(&self, began: Instant, over: &AtomicBool, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         for number in 0.. {
             let due = began + BEAT * number;
-            gort::sleep(due.saturating_duration_since(Instant::now()));
+            // One that is overdue comes at once: a sleep of no time gives way, behind all that are queued, for each of those that were missed.
+            let early = due.saturating_duration_since(Instant::now());
+            if !early.is_zero() {
+                gort::sleep(early);
+            }
             // Relaxed: the flag carries no data.
             if over.load(Relaxed) {
                 break;

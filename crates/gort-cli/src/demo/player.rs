@@ -156,7 +156,7 @@ impl Player<'_> {
             bail!("the process that plays {} left no figures", self.situation);
         }
         let mut side = side.unwrap_or_default();
-        if self.situation == Situation::Deadlock {
+        if self.situation == Situation::Deadlock && !is_killed {
             let lasted_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             side.work.insert("ms_to_the_end".into(), lasted_ms);
         }

@@ -72,9 +72,20 @@ fn by_procs(runs: &[OnProcs], seconds: f64, looks: Looks) -> String {
     }
     let cells: String = runs.iter().map(|run| format!("{:>14}", micros(run.side.ticker_late_us.p99))).collect();
     text.push_str(&format!("  {:<32}{cells}\n", "ticker late p99"));
-    let note = "more Ps than CPUs compute nothing more, unless others want the CPUs, too; what waits for the network hardly needs one";
-    text.push_str(&format!("  {}\n", looks.dim(note)));
+    text.push_str(&format!("  {}\n", looks.dim(&gain(runs))));
     text
+}
+
+/// What the most Ps have brought, by the figures.
+fn gain(runs: &[OnProcs]) -> String {
+    let [first, .., last] = runs else { return String::new() };
+    let ratio = |what: &str| {
+        let of = |run: &OnProcs| run.side.work.get(what).map_or(0.0, |n| *n as f64);
+        if of(first) > 0.0 { format!("{:.1}", of(last) / of(first)) } else { "-".into() }
+    };
+    let (computed, answered) = (ratio("cpu_bound"), ratio("io_bound"));
+    let (from, to) = (counted(first.procs, "P"), counted(last.procs, "P"));
+    format!("{to} against {from}: {computed} times as much computed, {answered} times as many answers")
 }
 
 /// The sentence to remember.
