@@ -69,6 +69,8 @@ pub(crate) struct M {
     pub(super) locked: Cell<Option<&'static G>>,
     /// The goroutine that had locked it has ended so: the thread is to end.
     pub(super) is_spoilt: Cell<bool>,
+    /// The kernel has another stack for signal handlers than the M's own, which is `signal_stack`: the goroutine's that runs.
+    pub(super) lends_signals: Cell<bool>,
     pub(super) batch: UnsafeCell<Batch>,
     /// Moving average of one goroutine's run, for the estimate of a poll's backlog.
     pub(super) run_ns: Cell<u64>,
@@ -109,6 +111,8 @@ pub(crate) struct M {
     pub(super) residents: Residents,
     /// Its own words, while they are not the thread's (bound mode).
     pub(super) words: Cell<Words>,
+    /// What it had for signal handlers, while that is lent.
+    pub(super) signal_stack: Cell<Option<libc::stack_t>>,
     /// The allocator's magazine of this thread.
     pub(crate) magazine: UnsafeCell<crate::alloc::Magazine>,
 }
@@ -134,6 +138,7 @@ impl M {
             spinning: Cell::new(false),
             locked: Cell::new(None),
             is_spoilt: Cell::new(false),
+            lends_signals: Cell::new(false),
             batch: UnsafeCell::new(Batch::new()),
             run_ns: Cell::new(5_000),
             poll_end_ns: Cell::new(0),
@@ -158,6 +163,7 @@ impl M {
             keeps: AtomicBool::new(false),
             residents: Residents::new(),
             words: Cell::new(Words::NONE),
+            signal_stack: Cell::new(None),
             magazine: UnsafeCell::new(crate::alloc::Magazine::new()),
         }
     }

@@ -32,6 +32,7 @@
 //! | `locked` | goroutines locked to their thread |
 //! | `mode` | migrating or bound: which, and why |
 //! | `bound`, `words` | goroutines that stay on the M on which they begin, and what they take along when they leave |
+//! | `signal_stack` | a goroutine's own stack for signal handlers, which it takes along |
 //! | `names` | what objects are called in dumps |
 //! | `resize` | changing the number of Ps |
 //! | `quota` | following the CPU quota with it |
@@ -74,6 +75,7 @@ pub(crate) mod resize;
 pub(crate) mod retakes;
 mod run;
 pub(crate) mod section;
+mod signal_stack;
 pub(crate) mod snapshot;
 mod spare;
 pub(crate) mod stackless;

@@ -20,7 +20,7 @@
 use super::m::{Action, M};
 use super::p::{FAIRNESS, P, TIMER_TICKS};
 use super::words::{self, Words};
-use super::{SCHED, bound, fixed};
+use super::{SCHED, bound, fixed, signal_stack};
 use crate::g::record::{LOCKED, MEASURED, TRIES_AGAIN};
 use crate::g::{G, Status, registry};
 use crate::stack::slab::{self, Stack};
@@ -258,8 +258,13 @@ pub(super) unsafe fn leave(m: &'static M, g: &'static G, action: Action) {
     }
     m.left.set(Some(g));
     m.action.set(action);
-    // SAFETY: the M's context was saved by `execute` on this thread.
-    unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
+    if m.lends_signals.get() {
+        // SAFETY: passed on.
+        unsafe { signal_stack::leave(m, g) };
+    } else {
+        // SAFETY: the M's context was saved by `execute` on this thread.
+        unsafe { control::leave(g.rsp.as_ptr(), m.rsp.get()) };
+    }
     if frames.is_some() {
         asan::arrive_from_home(frames);
     }

@@ -225,6 +225,7 @@ fn first(config: &Config, wishes: &Wishes) {
     crate::spawn::report::install_hook();
     #[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
     crate::spawn::pi_mutex::keep();
+    super::signal_stack::keep();
     forked::watch();
 }
 

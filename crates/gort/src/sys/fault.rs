@@ -26,6 +26,8 @@ pub(crate) type Look = fn(address: usize);
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 /// The cause of a fault is the kernel's: a general protection fault, which knows no address, or a frame that it could not write.
 const SI_KERNEL: c_int = 0x80;
+/// The processor's number for a general protection fault: an address that cannot be one, an instruction that is not for us.
+const PROTECTION_FAULT: i64 = 13;
 /// What the kernel takes for the size of a signal set.
 const SIGNAL_SET_BYTES: usize = 8;
 
@@ -93,7 +95,11 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
         look(match code {
             // The kernel does not say where. Perhaps it had no room to call a handler for another signal, which wants no stack of its own.
             // SAFETY: the kernel passes a valid record.
-            SI_KERNEL => unsafe { stack_pointer(context) }.saturating_sub(FRAME_BYTES.load(Relaxed)),
+            SI_KERNEL if unsafe { register(context, libc::REG_TRAPNO) } != PROTECTION_FAULT => {
+                // SAFETY: as above. Relaxed: set before the handler was installed.
+                let stack = unsafe { register(context, libc::REG_RSP) } as usize;
+                stack.saturating_sub(FRAME_BYTES.load(Relaxed))
+            }
             _ => address,
         });
     }
@@ -101,13 +107,13 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: 
     unsafe { chain(signal, info, context) };
 }
 
-/// Where the interrupted code had its stack.
+/// What the interrupted code had in this register.
 ///
 /// # Safety
 /// The last argument of a signal handler.
-unsafe fn stack_pointer(context: *mut c_void) -> usize {
+unsafe fn register(context: *mut c_void, register: c_int) -> i64 {
     // SAFETY: the caller's promise.
-    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] as usize }
+    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[register as usize] }
 }
 
 /// Does what would have happened without us.
@@ -228,11 +234,12 @@ pub(crate) struct AltStack {
     not_send: PhantomData<*const ()>,
 }
 
-const ALT_STACK_BYTES: usize = 64 << 10;
+const ALT_STACK_BYTES: usize = 256 << 10;
 
 /// Gives the calling thread its own stack for signal handlers.
 ///
-/// 64 KiB, more if the processor's registers need it: handlers of the program and of other libraries run there too.
+/// 256 KiB, of which only what handlers use becomes memory: those of the program and of other libraries run there too, and who wants more than a thread
+/// has (wasmtime that much) makes one of his own.
 ///
 /// # Errors
 /// Out of memory.
@@ -255,10 +262,20 @@ pub(crate) fn thread_alt_stack() -> io::Result<AltStack> {
     }
 }
 
-fn exchange(stack: &libc::stack_t) -> Result<libc::stack_t, Errno> {
+/// Gives the calling thread this stack for signal handlers; returns the one it had.
+pub(crate) fn exchange(stack: &libc::stack_t) -> Result<libc::stack_t, Errno> {
+    exchange_at(stack)
+}
+
+/// The stack for signal handlers that the calling thread has.
+pub(crate) fn alt_stack() -> Result<libc::stack_t, Errno> {
+    exchange_at(ptr::null())
+}
+
+fn exchange_at(stack: *const libc::stack_t) -> Result<libc::stack_t, Errno> {
     let mut previous = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-    let (new, old) = (ptr::from_ref(stack) as usize, ptr::from_mut(&mut previous) as usize);
-    // SAFETY: the kernel reads one and writes the other.
+    let (new, old) = (stack as usize, ptr::from_mut(&mut previous) as usize);
+    // SAFETY: the kernel reads one, unless it is null, and writes the other.
     unsafe { raw::syscall2(libc::SYS_sigaltstack, new, old) }?;
     Ok(previous)
 }

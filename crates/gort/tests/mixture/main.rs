@@ -71,6 +71,7 @@ struct Counts {
     goroutines: u64,
     threads: u64,
     descriptors: usize,
+    mappings: usize,
     allocated: usize,
     resident: usize,
 }
@@ -88,6 +89,7 @@ impl Counts {
             goroutines: metrics().goroutines,
             threads: metrics().threads,
             descriptors: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+            mappings: std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.lines().count()),
             allocated: allocated(),
             resident: pages * 4096,
         }
@@ -96,6 +98,8 @@ impl Counts {
 
 /// How many threads more than before may be left: what happened to be needed last is kept.
 const MORE_THREADS: u64 = 8;
+/// And how many mappings: those of such threads, and slots of stacks where a guard is one. A round that loses one does so thousands of times.
+const MORE_MAPPINGS: usize = 256;
 
 fn run(Length { time, forced_moves }: Length) -> ExitCode {
     println!("mixture: {} parties for {} s, {}", PARTIES.len(), time.as_secs(), gort::runtime::mode());
@@ -116,16 +120,18 @@ fn run(Length { time, forced_moves }: Length) -> ExitCode {
         failed |= rounds == 0 && (party.can_run)();
         println!("{rounds:>10} {}", party.name);
     }
-    let Counts { goroutines, threads, descriptors, allocated, resident } = after;
+    let Counts { goroutines, threads, descriptors, mappings, allocated, resident } = after;
     println!("{:>10} forced moves, {} goroutines in all", metrics().forced_moves, metrics().created);
     println!("goroutines   {} -> {goroutines}", before.goroutines);
     println!("threads      {} -> {threads}", before.threads);
     println!("descriptors  {} -> {descriptors}", before.descriptors);
+    println!("mappings     {} -> {mappings}", before.mappings);
     println!("allocated    {} -> {allocated} KiB", before.allocated >> 10, allocated = allocated >> 10);
     println!("resident     {} -> {resident} KiB", before.resident >> 10, resident = resident >> 10);
     let has_grown = goroutines > 1
         || descriptors > before.descriptors
         || threads > before.threads + MORE_THREADS
+        || mappings > before.mappings + MORE_MAPPINGS
         || allocated > before.allocated + SLACK_BYTES
         || resident > before.resident + 4 * SLACK_BYTES;
     println!("mixture: {}", if failed || has_grown { "FAILED" } else { "ok" });

@@ -131,6 +131,12 @@ impl Case {
         self
     }
 
+    /// Whatever the tests themselves run with.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// The child starts without this descriptor.
     pub(crate) fn without_descriptor(mut self, fd: i32) -> Self {
         // SAFETY: close is async-signal-safe.

@@ -41,6 +41,7 @@ mod quit;
 mod quota;
 mod retakes;
 mod shutdown;
+mod signal_stacks;
 mod signals;
 mod spare;
 mod spoilt;

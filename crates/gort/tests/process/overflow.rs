@@ -233,6 +233,36 @@ fn an_overflow_of_the_stack_for_signals_ends_the_process() {
     this.run("").killed_by(libc::SIGSEGV).never_says("overflowed its");
 }
 
+/// An address that is none, used close to the end of a stack, is no overflow of it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_wild_pointer_near_the_end_of_a_stack_is_no_overflow() {
+    #[inline(never)]
+    fn down_to(limit: usize) -> u64 {
+        let here = std::hint::black_box([0_u8; 64]);
+        if here.as_ptr() as usize > limit {
+            return down_to(limit) + u64::from(std::hint::black_box(here)[0]);
+        }
+        // SAFETY: none; this is what the test is about.
+        unsafe { std::hint::black_box(std::ptr::without_provenance::<u64>(0xdead << 48)).read_volatile() }
+    }
+    let this = child::of(|_| {
+        let near_the_end = || {
+            let mut low = std::ptr::null_mut();
+            let mut bytes = 0;
+            // SAFETY: the attributes are initialised by the first call.
+            unsafe {
+                let mut attributes = std::mem::zeroed();
+                assert_eq!(libc::pthread_getattr_np(libc::pthread_self(), &mut attributes), 0);
+                assert_eq!(libc::pthread_attr_getstack(&attributes, &mut low, &mut bytes), 0);
+            }
+            down_to(low as usize + 1000);
+        };
+        gort::go(near_the_end).join().unwrap();
+    });
+    this.run("").killed_by(libc::SIGSEGV).never_says("overflowed its");
+}
+
 /// The main goroutine is no exception.
 #[test]
 fn an_overflow_of_the_main_goroutine_is_reported() {
