@@ -13,6 +13,10 @@
 //! still needs, on the stack that is being left. The switch is inlined and ends in a jump, never in a `ret`: a return through a frame that
 //! another stack has pushed is mispredicted, at about 8 ns for each frame.
 //!
+//! A profiler's signal may unwind the stack at any instruction of it, so each has its rule: up to the save the stack pointer is the surrounding
+//! function's, whose rule holds (the words go below it, where the kernel's frame for a handler leaves them alone); from then on the caller is the
+//! context gone to.
+//!
 //! The thread pointer is not touched here. A goroutine that leaves keeps its own until the scheduler, already on the M's stack, has chosen
 //! what runs next (`sched::run`).
 //!
@@ -30,20 +34,30 @@ use std::arch::{asm, naked_asm};
 /// for a write, and whoever resumes from it must do so at most once. The thread may be another one when this returns.
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize) {
-    // SAFETY: the three words pushed here are popped by the side that switches back; all other registers are declared as clobbered, and the
-    // block may push because it is not `nostack`. The caller vouches for both contexts.
+    // SAFETY: the three words written here are read by the side that switches back; all other registers are declared as clobbered, and the
+    // block may write below the stack pointer because it is not `nostack`. The caller vouches for both contexts.
     unsafe {
         asm!(
             "lea rax, [rip + 2f]",
-            "push rax",
-            "push rbp",
-            "push rbx",
-            "mov [rdi], rsp",
-            "mov rsp, rsi",
-            "pop rbx",
-            "pop rbp",
-            "pop rax",
+            "mov [rsp - 8], rax",
+            "mov [rsp - 16], rbp",
+            "mov [rsp - 24], rbx",
+            "lea rax, [rsp - 24]",
+            "mov [rdi], rax",
+            // From here on the caller is the context gone to, whose words stay at rsi.
+            ".cfi_remember_state",
+            ".cfi_def_cfa rsi, 24",
+            ".cfi_offset rip, -8",
+            ".cfi_offset rbp, -16",
+            ".cfi_offset rbx, -24",
+            "mov rbx, [rsi]",
+            "mov rbp, [rsi + 8]",
+            "mov rax, [rsi + 16]",
+            "lea rsp, [rsi + 24]",
             "jmp rax",
+            ".cfi_restore_state",
+            // Return addresses are looked up one byte before them.
+            "ud2",
             "2:",
             inout("rdi") save => _,
             inout("rsi") to => _,
@@ -60,14 +74,14 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize) {
 #[inline]
 pub(crate) unsafe fn prepare(top: usize, entry: extern "C" fn(usize) -> !, argument: usize) -> usize {
     debug_assert!(top.is_multiple_of(16));
-    // Four words are popped (rbx, rbp, address, then the trampoline's own target), which leaves the stack pointer at `top`, 16-aligned.
+    // Four words are taken (rbx, rbp, address, then the trampoline's own target), which leaves the stack pointer at `top`, 16-aligned.
     let context = top - 32;
     let words = context as *mut usize;
     // SAFETY: `context..top` lies in the memory the caller handed over.
     unsafe {
         words.write(argument);
         words.add(1).write(0);
-        words.add(2).write(trampoline as *const () as usize);
+        words.add(2).write(trampoline as *const () as usize + 1);
         words.add(3).write(entry as *const () as usize);
     }
     context
@@ -81,6 +95,8 @@ extern "C" fn trampoline() -> ! {
     naked_asm!(
         ".cfi_startproc",
         ".cfi_undefined rip",
+        // `prepare` goes on behind it: a return address is looked up one byte before it.
+        "nop",
         "mov rdi, rbx",
         "pop rax",
         "xor ebp, ebp",
