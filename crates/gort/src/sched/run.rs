@@ -339,6 +339,10 @@ extern "C" fn goroutine_main(address: usize) -> ! {
         asan::arrive_from_home(None);
     }
     set_current(Some(g));
+    if let Some(identity) = &fixed().identity {
+        // SAFETY: the goroutine's own block, before it does anything.
+        unsafe { identity.follow_locale() };
+    }
     // SAFETY: nothing has parked yet.
     let entry = unsafe { g.entry() };
     // SAFETY: `start` was given an entry that fits the body; it catches every panic.
@@ -355,6 +359,11 @@ extern "C" fn goroutine_main(address: usize) -> ! {
     let scope = g.extra().map_or(0, |extra| extra.scope);
     if g.extra().is_some() {
         registry::drop_extra(g);
+        if let Some(identity) = &fixed().identity {
+            // An allocator may have begun anew for what was freed, and set a key.
+            // SAFETY: as above.
+            unsafe { identity.run_destructors() };
+        }
     }
     // After the last of the user's code, which may lock, and may park.
     super::locked::end(g);

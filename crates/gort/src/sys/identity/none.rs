@@ -48,6 +48,12 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
 pub(crate) fn on_thread_exit(_: fn()) {}
 
 impl Identity {
+    /// # Safety
+    /// Never called.
+    pub(crate) unsafe fn follow_locale(&self) {
+        match *self {}
+    }
+
     pub(crate) fn bytes_above_tp(&self) -> usize {
         match *self {}
     }

@@ -149,6 +149,16 @@ impl Identity {
         }
     }
 
+    /// At a goroutine's start: what a thread asks for at its own, since the block may have waited for long.
+    ///
+    /// # Safety
+    /// The current thread pointer is a block of ours whose goroutine has done nothing yet.
+    #[inline]
+    pub(crate) unsafe fn follow_locale(&self) {
+        // SAFETY: as the caller says.
+        unsafe { self.words.follow_locale(thread_pointer()) };
+    }
+
     /// Whether a block's record is what a new thread's is.
     ///
     /// # Safety

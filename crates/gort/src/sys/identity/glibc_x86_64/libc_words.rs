@@ -140,9 +140,33 @@ impl LibcWords {
             *((tp - self.h_errno) as *mut i32) = 0;
             *((tp - self.destructors) as *mut usize) = 0;
             *((tp - self.locale) as *mut usize) = self.global_locale;
-            for (below, place) in self.tables.iter().zip(TABLES_IN_LOCALE) {
-                *((tp - below) as *mut usize) = ((self.global_locale + place) as *const usize).read_volatile();
+            self.copy_tables(tp);
+        }
+    }
+
+    /// Gives the current block, which is in its initial state, the tables of the locale that is the global one now: it may have waited since its
+    /// reset. glibc does so at a thread's start (`__ctype_init`).
+    ///
+    /// # Safety
+    /// `tp` is the current thread pointer, a block of ours whose goroutine has done nothing yet.
+    #[inline]
+    pub(super) unsafe fn follow_locale(&self, tp: usize) {
+        // SAFETY: as in `restore`.
+        unsafe {
+            let now = ((self.global_locale + TABLES_IN_LOCALE[0]) as *const usize).read_volatile();
+            if *((tp - self.tables[0]) as *const usize) != now {
+                self.copy_tables(tp);
             }
+        }
+    }
+
+    /// # Safety
+    /// As for `restore`.
+    #[inline]
+    unsafe fn copy_tables(&self, tp: usize) {
+        for (below, place) in self.tables.iter().zip(TABLES_IN_LOCALE) {
+            // SAFETY: as in `restore`.
+            unsafe { *((tp - below) as *mut usize) = ((self.global_locale + place) as *const usize).read_volatile() };
         }
     }
 
