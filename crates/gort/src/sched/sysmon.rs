@@ -290,7 +290,7 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, poll: &mut Poll, eyes: &
     poll.look(now_ns, round.hogs, &mut overdue);
     super::park::ready_late(&mut overdue);
     if global::has_late() {
-        // An M whose queue is full of goroutines that compute and give way would look in eight turns only.
+        // An M whose queue is never empty, since what is in it computes and gives way, would look in every eighth turn at best.
         snapshot::ps().for_each(P::ask_to_look);
     }
     // Relaxed: a hint, set anew each round.
