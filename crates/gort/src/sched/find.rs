@@ -1,7 +1,7 @@
 //! Where an M looks for work, in which order.
 //!
-//! 1. every 61st run: the global queue or, if that is empty, the network, so that a busy P hides neither; the global queue also if somebody
-//!    in it is late;
+//! 1. every 61st run: the global queue or, if that is empty, the network, so that a busy P hides neither; if somebody in it is late the global
+//!    queue also every eighth, and when sysmon asks for it;
 //! 2. timers that are due, its own and those of idle Ps;
 //! 3. its own run-next slot and queue;
 //! 4. the global queue;
@@ -134,9 +134,10 @@ fn prepare(m: &'static M, p: &'static P, g: &'static G) -> Option<(&'static G, &
 }
 
 fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
-    p.has_looked();
+    let is_asked = p.has_looked();
     let tick = p.tick.get();
-    if tick.is_multiple_of(FAIRNESS) || tick.is_multiple_of(TIMER_TICKS) {
+    let looks_for_timers = tick.is_multiple_of(TIMER_TICKS);
+    if tick.is_multiple_of(FAIRNESS) || looks_for_timers {
         p.tick.set(tick.wrapping_add(1));
     }
     if run::has_timers(p) {
@@ -144,7 +145,9 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     }
     // A pair that keeps handing over in the run-next slot hardly moves the tick.
     let is_chain_over = p.is_chain_over();
-    if tick.is_multiple_of(FAIRNESS) || is_chain_over || global::has_late() {
+    // Those that are late have no turn before the own queue at every look: there may always be some.
+    let is_turn_of_late = (is_asked || looks_for_timers) && global::has_late();
+    if tick.is_multiple_of(FAIRNESS) || is_chain_over || is_turn_of_late {
         if global::has_work() {
             // Without a poll in the same turn: it would refill the ring before the global queue is empty, turn after turn, and what has
             // spilled there would wait for ever.
@@ -212,7 +215,9 @@ fn run_timers(m: &'static M, p: &'static P) {
     {
         super::park::ready_in_scheduler(g, Some(p));
     }
-    take_over(m, p, &mut ready, CAP - p.queue.ring_len());
+    // Not before those that have been late for longer. When the ring is empty, it is filled with those.
+    let room = if global::has_late() { 0 } else { CAP - p.queue.ring_len() };
+    take_over(m, p, &mut ready, room);
     // What does not fit has waited for its time already: not behind all that the global queue holds.
     super::park::ready_late(&mut ready);
     if has_fired && p.queue.len() > 1 {

@@ -3,7 +3,10 @@
 //! The global queue takes what has no P of its own: goroutines made ready by plain threads, those whose P was retaken, half of an
 //! overflowing ring. Every P looks at it every 61st run and when its own queue is empty. At its head are those that are *late*: sysmon has seen
 //! to timers and the network for Ps that did not, or a timer has fired at a P whose ring is full. For them a P looks whenever it looks for
-//! anything.
+//! timers, and when sysmon asks it to.
+//!
+//! Where there is more to do than can be done, somebody is late all the time. So every eighth of those that are taken is one of the others, if
+//! there are any: new ones, those whose P was taken, those that a thread has made ready. Before, none of them ever had a turn.
 
 use super::m::Rest;
 use super::p::P;
@@ -17,6 +20,8 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 
 /// Most goroutines that one look takes along.
 const BATCH: usize = 128;
+/// So many that are late are taken in a row while others wait. Each of the others may compute for long, and delay all that are late.
+const LATE_IN_A_ROW: u32 = 7;
 /// Of so many threads one is kept for those who are late, if it sleeps.
 const KEPT_ONE_IN: usize = 32;
 
@@ -26,6 +31,8 @@ pub(crate) struct Central {
     queue: VecDeque<&'static G>,
     /// Before all of those. A list, since many may come while many wait.
     late: GList,
+    /// How many of those were taken in a row.
+    late_in_a_row: u32,
     idle_ps: *const P,
     pub(super) idle_p_count: usize,
     idle_ms: *const M,
@@ -52,6 +59,7 @@ impl Central {
         Self {
             queue: VecDeque::new(),
             late: GList::new(),
+            late_in_a_row: 0,
             idle_ps: ptr::null(),
             idle_p_count: 0,
             idle_ms: ptr::null(),
@@ -117,7 +125,14 @@ impl Central {
     }
 
     fn pop(&mut self) -> Option<&'static G> {
-        self.late.pop().or_else(|| self.queue.pop_front())
+        if self.late_in_a_row < LATE_IN_A_ROW
+            && let Some(g) = self.late.pop()
+        {
+            self.late_in_a_row += 1;
+            return Some(g);
+        }
+        self.late_in_a_row = 0;
+        self.queue.pop_front().or_else(|| self.late.pop())
     }
 
     fn len(&self) -> usize {

@@ -141,12 +141,14 @@ impl P {
         }
     }
 
-    /// Its M looks now.
-    pub(super) fn has_looked(&self) {
-        if self.wanted.load(Relaxed) & LOOK != 0 {
+    /// Its M looks now. True if it was asked to.
+    pub(super) fn has_looked(&self) -> bool {
+        let is_asked = self.wanted.load(Relaxed) & LOOK != 0;
+        if is_asked {
             // Acquire: see `ask_to_look`.
             self.wanted.fetch_and(!LOOK, Acquire);
         }
+        is_asked
     }
 
     /// The run-next slot has been served as often in a row as it may be.
