@@ -6,7 +6,7 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `GORT_MAXPROCS` | processors (Ps) | the CPU quota of the cgroup rounded up, at least 2, at most the CPUs in the affinity mask; followed while the program runs, within 30 s, unless a number is given here, by a [`Builder`] or by [`set_max_procs`] |
-//! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384 | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
+//! | `GORT_MAX_THREADS` | most threads that run goroutines, those stuck in calls included, 4 to 16384; see [`Builder::max_threads`] for the one exception | 10000, or an eighth of the memory maps that are free at the start (`vm.max_map_count`, 65530 on most systems: about 8000) if that is less |
 //! | `GORT_THREAD_KEEP_ALIVE` | how long a thread without work is kept (`10s`, `500ms`, `5m`); a few more than processors are kept for ever | `10s` |
 //! | `GORT_STACK_SIZE` | address space of a goroutine's stack (`256K`, `1M`, bytes) | `256K` |
 //! | `GORT_PANIC` | `report` or `abort` | `report` |

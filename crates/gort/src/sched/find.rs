@@ -16,7 +16,7 @@
 
 use super::idle::Rested;
 use super::p::{FAIRNESS, P, TIMER_TICKS};
-use super::{M, SCHED, bound, fixed, global, hogs, idle, locked, perturb, resize, run};
+use super::{M, SCHED, bound, fixed, global, hogs, idle, locked, perturb, rescue, resize, run};
 use crate::g::record::{BOUND, LOCKED};
 use crate::g::{G, GList, Status};
 use crate::sys::clock;
@@ -60,6 +60,9 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
             return Some((own, p));
         }
         let Some(p) = m.p.get() else {
+            if let Some(rescued) = rescue::begin(m) {
+                return Some(rescued);
+            }
             if !hogs::comes_back(m) {
                 return None;
             }

@@ -48,6 +48,8 @@ pub(super) fn lock_as_far_as_can_be(g: &'static G) -> u32 {
         true => inside.m.residents.close(true),
         false => {
             inside.m.locked.set(Some(g));
+            // A rescuer's thread was to end; it is the goroutine's now.
+            inside.m.is_spoilt.set(false);
             0
         }
     };

@@ -67,8 +67,10 @@ pub(crate) struct M {
     pub(super) spinning: Cell<bool>,
     /// The goroutine that locked it.
     pub(super) locked: Cell<Option<&'static G>>,
-    /// The goroutine that had locked it has ended so: the thread is to end.
+    /// The goroutine that had locked it has ended so, or it was there for that one only: the thread is to end.
     pub(super) is_spoilt: Cell<bool>,
+    /// What it was made for, if not for everybody (`rescue`). Its thread takes it.
+    pub(super) rescues: Cell<Option<(&'static G, &'static P)>>,
     /// The kernel has another stack for signal handlers than the M's own, which is `signal_stack`: the goroutine's that runs.
     pub(super) lends_signals: Cell<bool>,
     pub(super) batch: UnsafeCell<Batch>,
@@ -138,6 +140,7 @@ impl M {
             spinning: Cell::new(false),
             locked: Cell::new(None),
             is_spoilt: Cell::new(false),
+            rescues: Cell::new(None),
             lends_signals: Cell::new(false),
             batch: UnsafeCell::new(Batch::new()),
             run_ns: Cell::new(5_000),

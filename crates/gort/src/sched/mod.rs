@@ -70,6 +70,7 @@ mod p;
 pub(crate) mod park;
 pub(crate) mod perturb;
 mod quota;
+mod rescue;
 mod residents;
 pub(crate) mod resize;
 pub(crate) mod retakes;

@@ -5,12 +5,14 @@
 
 use super::leave;
 use super::mode::{self, Choice};
+use super::p::P;
 use super::resize;
 use super::stop::{self, Phase, STATE, ShuttingDown};
 use super::{
     Fixed, M, MAX_MS, SCHED, crowd, disk, forked, hogs, perturb, run, spare, sysmon, threadless, watch, words,
 };
 use crate::config::{Config, Fs, Mode, PanicPolicy, WatchdogPolicy};
+use crate::g::G;
 use crate::netpoll::Netpoll;
 use crate::prim::lock::Lock;
 use crate::stack::{control, overflow, slab};
@@ -137,7 +139,7 @@ fn start_threads() -> thread::Thread {
     let idle_ps = SCHED.central.lock().idle_p_count;
     let procs = SCHED.procs.load(Relaxed);
     for index in 0..idle_ps {
-        if let Err(error) = new_m() {
+        if let Err(error) = new_m(None) {
             if index == 0 && idle_ps == procs {
                 refuse(&format!("cannot start the first thread: {error}"));
             }
@@ -278,7 +280,7 @@ pub(super) fn add_m() {
     if SCHED.central.lock().has_idle_m() {
         return threadless::over();
     }
-    match new_m() {
+    match new_m(None) {
         Ok(()) => {
             threadless::over();
             crowd::look();
@@ -287,16 +289,25 @@ pub(super) fn add_m() {
     }
 }
 
-/// Starts an M.
+/// One more for `g` alone, up to `beyond` more than the limit allows. Called by sysmon.
+///
+/// # Errors
+/// There are so many, or the system refuses.
+pub(super) fn add_rescuer(p: &'static P, g: &'static G, beyond: usize) -> io::Result<()> {
+    new_m(Some((g, p, beyond)))
+}
+
+/// Starts an M, for all goroutines or to rescue one.
 ///
 /// # Errors
 /// The limit on threads, ours or the system's.
-fn new_m() -> io::Result<()> {
+fn new_m(rescue: Option<(&'static G, &'static P, usize)>) -> io::Result<()> {
     // The starting thread and sysmon may both be at it.
     let _one = MAKING.lock();
     // Relaxed, both: grows only here; a setting.
     let max_threads = SCHED.max_threads.load(Relaxed);
-    if SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads() >= max_threads {
+    let most = rescue.map_or(max_threads, |(.., beyond)| (max_threads + beyond).min(MAX_MS));
+    if SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads() >= most {
         return Err(io::Error::other(format!(
             "the limit of {max_threads} threads is reached (GORT_MAX_THREADS, or runtime::Builder::max_threads)"
         )));
@@ -304,6 +315,7 @@ fn new_m() -> io::Result<()> {
     room_for_a_thread()?;
     let vacant = SCHED.central.lock().take_vacant_m();
     let m = vacant.unwrap_or_else(make_m);
+    m.rescues.set(rescue.map(|(g, p, _)| (g, p)));
     SCHED.ms_starting.fetch_add(1, SeqCst);
     match thread::start(&format!("gort-m{}", m.id), move || m_main(m)) {
         Ok(_says_itself_when_it_leaves) => {
@@ -313,6 +325,7 @@ fn new_m() -> io::Result<()> {
         }
         Err(error) => {
             SCHED.ms_starting.fetch_sub(1, SeqCst);
+            m.rescues.set(None);
             SCHED.central.lock().push_vacant_m(m);
             Err(error)
         }

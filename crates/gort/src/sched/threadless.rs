@@ -6,13 +6,15 @@
 //! - It says so, once, with the limits there are.
 //! - It gives Ps to Ms that goroutines have locked, if theirs is among those that wait. Such an M runs nothing else, so it cannot look into the
 //!   queues itself, and with all threads locked nobody else would.
+//! - It starts threads beyond the limit for those who may hold what all threads wait for (`rescue`).
 //! - It waits a little. Each of its rounds finds the work lying and wants a thread for it, which is right, since the system may change its mind
 //!   and nobody tells; but without the pause it would spin.
 
 use super::p::P;
-use super::{M, SCHED};
+use super::{M, SCHED, bound, rescue};
 use crate::g::record::LOCKED;
 use crate::g::{G, GList};
+use crate::prim::lock::Lock;
 use crate::sys::{clock, futex};
 use std::io::{self, Write};
 use std::ptr;
@@ -24,6 +26,8 @@ const LONGEST_PAUSE_NS: u64 = 10_000_000;
 /// As many queued goroutines are looked at in a row, under the scheduler's lock; the next look goes on behind them.
 const LOOKED_AT: usize = 4096;
 
+/// Only sysmon uses it.
+static RESCUE: Lock<rescue::Watch> = Lock::new(rescue::Watch::new());
 /// The next pause. Only sysmon uses it.
 static PAUSE_NS: AtomicU64 = AtomicU64::new(SHORTEST_PAUSE_NS);
 
@@ -42,7 +46,7 @@ pub(super) fn make_do(error: &io::Error) {
         // Nothing can be done about an error of stderr itself.
         let _ = io::stderr().write_all(line.as_bytes());
     }
-    let handed = hand_to_locked_ms();
+    let handed = hand_over_what_is_queued();
     // Relaxed: one thread's.
     let pause_ns = if handed { SHORTEST_PAUSE_NS } else { PAUSE_NS.load(Relaxed) };
     PAUSE_NS.store((pause_ns * 2).min(LONGEST_PAUSE_NS), Relaxed);
@@ -54,8 +58,11 @@ pub(super) fn make_do(error: &io::Error) {
     }
 }
 
-/// Gives idle Ps to Ms whose own goroutine is queued. True if there was one.
-fn hand_to_locked_ms() -> bool {
+/// Gives idle Ps to Ms whose own goroutine is queued, and one to a new thread if that is due. True if there was one.
+fn hand_over_what_is_queued() -> bool {
+    let mut rescue = RESCUE.lock();
+    let is_rescue_due = rescue.is_due();
+    let mut rescued = None;
     let mut handed = false;
     let mut central = SCHED.central.lock();
     // What idle Ps still hold is only to be had through the global queue now.
@@ -79,6 +86,9 @@ fn hand_to_locked_ms() -> bool {
             give(p, g);
             handed = true;
             idle_p = central.pop_idle_p();
+        } else if is_rescue_due && rescued.is_none() && g.tp.get() != 0 {
+            rescued = Some((p, g));
+            idle_p = central.pop_idle_p();
         } else {
             central.push(g);
         }
@@ -86,6 +96,16 @@ fn hand_to_locked_ms() -> bool {
     if let Some(p) = idle_p {
         central.push_idle_p(p);
     }
+    drop(central);
+    let Some((p, g)) = rescued else { return handed };
+    if rescue.start(p, g) {
+        return true;
+    }
+    let mut central = SCHED.central.lock();
+    central.push(g);
+    let claimant = central.lay_down(p);
+    drop(central);
+    bound::hand_to(claimant, p);
     handed
 }
 

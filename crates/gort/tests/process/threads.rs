@@ -95,6 +95,33 @@ fn at_the_limit_of_threads_goroutines_wait_for_one_that_comes_free() {
     }
 }
 
+/// A std mutex locked across a wait, wanted by more goroutines than there may be threads. The last thread blocks while its holder waits to go on: a thread
+/// beyond the limit is started for it.
+#[test]
+fn a_lock_whose_holder_finds_no_thread_is_let_go() {
+    let this = child::of(|_| {
+        static SHARED: std::sync::Mutex<u32> = std::sync::Mutex::new(0);
+        let contend = || {
+            for _ in 0..3 {
+                let mut shared = SHARED.lock().unwrap();
+                gort::sleep(ms(1));
+                *shared += 1;
+            }
+        };
+        let all: Vec<_> = (0..50).map(|_| gort::go(contend)).collect();
+        all.into_iter().for_each(|one| one.join().unwrap());
+        assert_eq!(*SHARED.lock().unwrap(), 150);
+        assert!(count_of_ms() <= 8 + 16);
+    });
+    if needs_migration("who has begun on a blocked thread waits for it") {
+        return;
+    }
+    for procs in ["1", "2", "4"] {
+        let ended = this.case("").env("GORT_MAX_THREADS", "8").env("GORT_MAXPROCS", procs).run();
+        ended.exited(0).says_once("gort: all 8 threads are blocked, and goroutines that have begun wait for one");
+    }
+}
+
 /// More Ps than threads: as many run at once as there are threads, and nobody burns a processor for the rest.
 #[test]
 fn more_procs_than_threads_is_no_harm() {
