@@ -290,11 +290,12 @@ impl fmt::Debug for Owner {
 ///
 /// `lease` is what [`Owner::current`] said, `seen_seq` a [`Stay::sample`] of its M taken after that.
 /// `barrier` is a
-/// private expedited membarrier; a SeqCst fence if all Ms use [`Stay::enter_fenced`].
-pub fn retake_step(stay: &Stay, owner: &Owner, lease: Lease, seen_seq: u64, barrier: impl FnOnce()) -> bool {
+/// private expedited membarrier; a SeqCst fence if all Ms use [`Stay::enter_fenced`]. It says whether
+/// it was made: without it nothing is taken. The mark stays, which does no harm.
+pub fn retake_step(stay: &Stay, owner: &Owner, lease: Lease, seen_seq: u64, barrier: impl FnOnce() -> bool) -> bool {
     stay.set_mark();
-    if !mutated!("owner_retake_no_barrier") {
-        barrier();
+    if !mutated!("owner_retake_no_barrier") && !barrier() {
+        return false;
     }
     let seq = stay.sample();
     let same = seq == seen_seq || mutated!("owner_retake_any_stay");

@@ -56,7 +56,11 @@ impl World {
     fn run_sysmon(&self) -> bool {
         let lease = self.owner.current();
         let seen_seq = self.stay.sample();
-        let retaken = !lease.is_idle() && retake_step(&self.stay, &self.owner, lease, seen_seq, fence_seq_cst);
+        let barrier = || {
+            fence_seq_cst();
+            true
+        };
+        let retaken = !lease.is_idle() && retake_step(&self.stay, &self.owner, lease, seen_seq, barrier);
         if retaken {
             self.touch();
         }

@@ -31,15 +31,16 @@ fn a_p_is_retaken_only_in_the_visit_to_user_code_that_was_seen() {
     let seen = stay.sample();
     assert!(!stay.enter());
     assert!(!Stay::in_user_code(stay.sample()));
-    assert!(!retake_step(&stay, &owner, lease, stay.sample(), || ()), "it is in the runtime");
+    assert!(!retake_step(&stay, &owner, lease, stay.sample(), || true), "it is in the runtime");
     stay.leave();
-    assert!(!retake_step(&stay, &owner, lease, seen, || ()), "it was in the runtime since");
+    assert!(!retake_step(&stay, &owner, lease, seen, || true), "it was in the runtime since");
     assert!(stay.enter(), "both attempts left a mark");
     stay.clear_mark();
     let lease = owner.renew(lease).unwrap();
     stay.leave();
     assert!(!stay.is_marked());
-    assert!(retake_step(&stay, &owner, lease, stay.sample(), || ()));
+    assert!(!retake_step(&stay, &owner, lease, stay.sample(), || false), "there was no barrier");
+    assert!(retake_step(&stay, &owner, lease, stay.sample(), || true));
     assert!(stay.enter() && owner.renew(lease).is_none(), "the M finds out");
 }
 
@@ -77,7 +78,7 @@ mod stress {
 
     /// An M visits the runtime again and again; sysmon takes its P whenever it can, keeps it for a moment and lets it
     /// go. Each adds to a sum that only the owner may touch, and does so without care.
-    fn fight(enter: fn(&Stay) -> bool, barrier: fn()) {
+    fn fight(enter: fn(&Stay) -> bool, barrier: fn() -> bool) {
         let (stay, owner) = (Stay::new(), Owner::new());
         // The scheduler's list of idle Ps, and the end.
         let (is_idle, done) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -128,11 +129,14 @@ mod stress {
             eprintln!("this system refuses membarrier: only the form with fences was tested");
             return;
         }
-        fight(Stay::enter, || assert_eq!(membarrier(PRIVATE_EXPEDITED), 0));
+        fight(Stay::enter, || membarrier(PRIVATE_EXPEDITED) == 0);
     }
 
     #[test]
     fn an_m_with_fences_and_sysmon_with_one_never_both_own_the_p() {
-        fight(Stay::enter_fenced, || fence(SeqCst));
+        fight(Stay::enter_fenced, || {
+            fence(SeqCst);
+            true
+        });
     }
 }

@@ -22,6 +22,7 @@
 //!
 //! Never for nobody: a P is taken only if something could run on it.
 
+mod barrier;
 mod poll;
 mod second;
 mod steady;
@@ -406,28 +407,25 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     let mut may_take = || {
         stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(&mut eyes.states, p, tid, held_ns))
     };
-    if is_due && may_take() {
-        let barrier = || fixed().barrier.run();
-        if retake_step(&m.stay, &p.owner, lease, seq, barrier) {
-            round.acted = true;
-            let cause = match (is_blocking, is_still) {
-                (true, _) => Cause::Marked,
-                (_, true) => Cause::InKernel,
-                _ if is_on_cpu(&mut eyes.states, p, tid) => Cause::OnCpu,
-                _ => Cause::InKernel,
-            };
-            retakes::count(g, cause);
-            if cause == Cause::OnCpu {
-                eyes.watch.hogs.add(m, seq);
-            }
-            if !is_blocking {
-                eyes.watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
-            }
-            // Relaxed: a statistic.
-            SCHED.handoffs.fetch_add(1, Relaxed);
-            // To somebody who runs what waits, or among the idle ones.
-            idle::handoff_or_idle(p);
+    if is_due && may_take() && retake_step(&m.stay, &p.owner, lease, seq, barrier::run) {
+        round.acted = true;
+        let cause = match (is_blocking, is_still) {
+            (true, _) => Cause::Marked,
+            (_, true) => Cause::InKernel,
+            _ if is_on_cpu(&mut eyes.states, p, tid) => Cause::OnCpu,
+            _ => Cause::InKernel,
+        };
+        retakes::count(g, cause);
+        if cause == Cause::OnCpu {
+            eyes.watch.hogs.add(m, seq);
         }
+        if !is_blocking {
+            eyes.watch.note(m, seq, p.seen_cpu_ns.get(), steady_ns);
+        }
+        // Relaxed: a statistic.
+        SCHED.handoffs.fetch_add(1, Relaxed);
+        // To somebody who runs what waits, or among the idle ones.
+        idle::handoff_or_idle(p);
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::causes::{BY_ITSELF, take_all_procs};
 use crate::child;
-use crate::common::rounds;
+use crate::common::{rounds, scaled, words_of};
 use crate::meanwhile::Meanwhile;
 use crate::namespaces::{Mounts, Namespaces};
-use crate::support::{count_of_ms, ms, needs_migration, pipe, read_byte, refuse_system_calls, wait_until, write_byte};
+use crate::support::{
+    count_of_ms, ms, needs_migration, pipe, read_byte, refuse_system_calls, wait_for_parent, wait_until, write_byte,
+};
 use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -40,6 +42,44 @@ fn processors_are_taken_without_membarrier() {
     }
     for procs in ["1", "2", "4"] {
         this.case("").env("GORT_MAXPROCS", procs).run().exited(0);
+    }
+}
+
+/// One that begins while the program runs, when no M pays for a fence: it is said once, no P is taken, and all goes on when the thread comes back.
+#[test]
+fn a_sandbox_that_begins_later_may_refuse_membarrier() {
+    let this = child::of(|_| {
+        gort::go(|| ()).join().unwrap();
+        refuse_system_calls(&[libc::SYS_membarrier], libc::EPERM);
+        let before = gort::runtime::metrics().retakes;
+        let (reader, writer) = pipe();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let blocked: Vec<_> = (0..gort::runtime::max_procs())
+            .map(|_| {
+                let begun = begun.clone();
+                gort::go(move || {
+                    begun.fetch_add(1, SeqCst);
+                    read_byte(reader);
+                })
+            })
+            .collect();
+        while begun.load(SeqCst) < blocked.len() {
+            std::thread::sleep(ms(1));
+        }
+        let other = gort::go(|| ());
+        // The parent waits for the message.
+        wait_for_parent();
+        assert!(!other.is_finished(), "nobody had a processor for it");
+        blocked.iter().for_each(|_| write_byte(writer));
+        blocked.into_iter().for_each(|handle| handle.join().unwrap());
+        other.join().unwrap();
+        assert_eq!(gort::runtime::metrics().retakes, before);
+        assert!(gort::runtime::shutdown(Instant::now() + scaled(ms(5000))).is_empty());
+    });
+    for procs in ["1", "2"] {
+        let mut running = this.case("").env("GORT_MAXPROCS", procs).start();
+        running.wait_for_error("GORT_MEMBARRIER=off").tell("");
+        running.end().exited(0).says_once("membarrier worked at the start").says_once(&words_of(libc::EPERM));
     }
 }
 
