@@ -5,7 +5,7 @@
 //!
 //! Looked at only when a thread is made, and found out only once.
 
-use super::{M, SCHED, names, retakes, snapshot};
+use super::{M, SCHED, names, retakes, snapshot, start};
 use crate::g::Status;
 use crate::g::record::LOCKED;
 use crate::sys::{fault, thread};
@@ -39,7 +39,7 @@ enum How {
 pub(super) fn look() {
     static SAID: AtomicBool = AtomicBool::new(false);
     // Relaxed, all of them: pictures, and only sysmon makes threads while the runtime runs.
-    let (live, most) = (SCHED.ms_live.load(Relaxed), SCHED.max_threads.load(Relaxed));
+    let (live, most) = (start::threads_in_use(), SCHED.max_threads.load(Relaxed));
     let procs = SCHED.procs.load(Relaxed);
     if live.saturating_sub(procs) * 100 < most.saturating_sub(procs) * MANY || SAID.load(Relaxed) {
         return;

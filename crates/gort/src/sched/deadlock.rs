@@ -20,7 +20,7 @@
 //!
 //! What is not seen: a signal handler of the program that wakes a goroutine. `GORT_DEADLOCK=report` or `off` is for such programs.
 
-use super::{SCHED, fixed, idle, snapshot};
+use super::{SCHED, fixed, idle, snapshot, start};
 use crate::config::DeadlockPolicy;
 use crate::g::record::LOCKED;
 use crate::g::{Status, WaitReason, registry};
@@ -188,7 +188,7 @@ fn look_around(now_ns: u64) -> Picture {
         if are_closed.unwrap_or(locked) < snapshot::ms().count() {
             return Picture::Fine;
         }
-        asleep.is_for_good = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);
+        asleep.is_for_good = start::is_at_limit();
     }
     Picture::AllAsleep(asleep)
 }

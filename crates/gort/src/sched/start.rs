@@ -289,6 +289,18 @@ pub(super) fn add_m() {
     }
 }
 
+/// What counts towards the limit on threads: those that run goroutines, and those that may be needed for files at any moment.
+pub(super) fn threads_in_use() -> usize {
+    // Relaxed: a picture, but for who makes threads.
+    SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads()
+}
+
+/// No more threads for everybody may be made.
+pub(super) fn is_at_limit() -> bool {
+    // Relaxed: a setting.
+    threads_in_use() >= SCHED.max_threads.load(Relaxed)
+}
+
 /// One more for `g` alone, up to `beyond` more than the limit allows. Called by sysmon.
 ///
 /// # Errors
@@ -307,7 +319,7 @@ fn new_m(rescue: Option<(&'static G, &'static P, usize)>) -> io::Result<()> {
     // Relaxed, both: grows only here; a setting.
     let max_threads = SCHED.max_threads.load(Relaxed);
     let most = rescue.map_or(max_threads, |(.., beyond)| (max_threads + beyond).min(MAX_MS));
-    if SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads() >= most {
+    if threads_in_use() >= most {
         return Err(io::Error::other(format!(
             "the limit of {max_threads} threads is reached (GORT_MAX_THREADS, or runtime::Builder::max_threads)"
         )));

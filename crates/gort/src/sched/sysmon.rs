@@ -20,7 +20,9 @@
 //! 1 ms: calls that last about as long as sysmon sleeps would otherwise be new at every look, and none of them would ever be noticed. Once one was
 //! seen to be away for a millisecond while a P was idle, an M that runs dry polls for a second instead of leaving that to the one that is away.
 //!
-//! Never for nobody: a P is taken only if something could run on it.
+//! Never for nobody: a P is taken only if something could run on it. But not for ever: after a second a thread that is blocked loses its P all the
+//! same. With it in use, the rounds above would go on as long as the call lasts, and a program whose main goroutine waits for a key would never rest.
+//! (Source: golang/go runtime/proc.go, retake, which makes the same exception for the same reason.)
 
 mod barrier;
 mod poll;
@@ -72,7 +74,7 @@ const HOG_NS: u64 = 1_000_000;
 const BURNT_NS: u64 = SLICE_NS / 4;
 /// A thread that waits for a processor keeps its P for so long: another thread would wait as well.
 const STARVED_NS: u64 = 10 * SLICE_NS;
-/// All idle for so long: sleep until woken.
+/// All idle for so long: sleep until woken. A thread that is blocked for so long counts as idle.
 const SETTLED_NS: u64 = 1_000_000_000;
 
 /// Makes sysmon look now.
@@ -402,14 +404,15 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     let is_over = held_ns >= slice_ns || is_still;
     // A marked section with every P in use: somebody has to be there for what the network brings.
     let is_last = is_blocking && idle_ps == 0 && SCHED.spinning.spinning() == 0;
-    let is_due = is_over && (work || is_last) || p.is_retired();
+    let is_forgotten = held_ns >= SETTLED_NS && (is_blocking || is_blocked(&mut eyes.states, p, tid));
+    let is_due = is_over && (work || is_last || is_forgotten) || p.is_retired();
     // At a stop no P stays with anybody. Asked last, and only of those whose time is up: whether a thread is starved can cost a look at /proc.
     let mut may_take = || {
         stop::phase().lets_ms_go() || fixed().retake && (is_blocking || !is_starved(&mut eyes.states, p, tid, held_ns))
     };
     if is_due && may_take() && retake_step(&m.stay, &p.owner, lease, seq, barrier::run) {
         round.acted = true;
-        let cause = match (is_blocking, is_still) {
+        let cause = match (is_blocking, is_still || is_forgotten) {
             (true, _) => Cause::Marked,
             (_, true) => Cause::InKernel,
             _ if is_on_cpu(&mut eyes.states, p, tid) => Cause::OnCpu,

@@ -32,7 +32,7 @@ fn settle() {
 }
 
 /// 0 wake-ups once settled: no goroutines; parked ones; one that waits for a connection, after traffic; one that sleeps for long;
-/// the thread for files.
+/// the thread for files; some that are blocked for long, with a mark and without.
 #[test]
 fn a_settled_process_makes_no_wake_ups() {
     let this = child::of(|case| {
@@ -43,6 +43,10 @@ fn a_settled_process_makes_no_wake_ups() {
             "sleep" => drop(gort::go(|| gort::sleep(Duration::from_secs(1000)))),
             "timed park" => drop(gort::go(|| gort::park_timeout(Duration::from_secs(1000)))),
             "file" => drop(crate::files::uses_files()),
+            "blocked" => {
+                drop(gort::go(|| std::thread::sleep(Duration::from_secs(1000))));
+                drop(gort::go(|| gort::blocking(|| std::thread::sleep(Duration::from_secs(1000)))));
+            }
             "accept" => {
                 let listener = gort::net::TcpListener::bind("127.0.0.1:0").unwrap();
                 let addr = listener.local_addr().unwrap();
@@ -101,6 +105,9 @@ fn a_settled_process_makes_no_wake_ups() {
                 this.run(case).exited(0).never_says("gort: ");
             });
         }
+        s.spawn(move || {
+            this.case("blocked").env("GORT_WATCHDOG", "off").run().exited(0).never_says("gort: ");
+        });
         // Its threads leave in the meantime.
         s.spawn(move || {
             this.case("peak").env("GORT_THREAD_KEEP_ALIVE", "300ms").run().exited(0).never_says("gort: ");

@@ -7,7 +7,7 @@
 //! One that computes is reported only if its thread has used a fair share of the time. A thread that was stopped or throttled, or had no processor
 //! because the machine has more to do, is no hog; it is looked at again later.
 
-use super::super::{M, SCHED, idle, retakes};
+use super::super::{M, SCHED, idle, retakes, start};
 use crate::g::{G, Status, registry};
 use crate::sys::call::Place;
 use crate::sys::thread;
@@ -131,9 +131,7 @@ fn report(g: &'static G, place: Option<Place>, has_computed: bool, for_ns: u64, 
         let _ =
             writeln!(text, "\t{siblings} goroutines that have begun on its thread cannot go on meanwhile (bound mode)");
     }
-    // Relaxed, both: a picture.
-    let is_at_limit = SCHED.ms_live.load(Relaxed) >= SCHED.max_threads.load(Relaxed);
-    let is_for_good = place.is_some_and(Place::is_futex) && (siblings > 0 || is_at_limit);
+    let is_for_good = place.is_some_and(Place::is_futex) && (siblings > 0 || start::is_at_limit());
     let advice = match is_for_good {
         true => LOCKED,
         false if siblings > 0 => BEHIND,
