@@ -456,7 +456,8 @@ fn is_blocked(states: &mut States, p: &'static P, tid: u32) -> bool {
 
 /// True if the thread has used a processor since it was seen first, or would if it had one.
 fn is_on_cpu(states: &mut States, p: &'static P, tid: u32) -> bool {
-    used_ns(p, tid) >= BURNT_NS || states.is_runnable(tid).unwrap_or(true)
+    // Where nothing can be seen of it, what has used that little has slept or waited for a processor: to be made nice for that would be wrong.
+    used_ns(p, tid) >= BURNT_NS || states.is_runnable(tid).unwrap_or(false)
 }
 
 /// CPU time that the thread has used since it was seen first.

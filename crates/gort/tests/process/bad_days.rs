@@ -83,13 +83,16 @@ fn a_sandbox_that_begins_later_may_refuse_membarrier() {
     }
 }
 
-/// Without /proc nobody can tell whether a thread is blocked; its CPU clock still can, later.
+/// Without /proc nobody can tell whether a thread is blocked; its CPU clock still can, later. What sleeps is not taken for one that computes, which would be
+/// made nice.
 #[test]
 fn processors_are_taken_without_proc() {
     let this = child::of(|_| {
         assert!(std::fs::metadata("/proc/self").is_err(), "/proc is there");
         take_procs_in_both_ways();
+        let computed = gort::runtime::metrics().retakes_on_cpu;
         take_all_procs(|| std::thread::sleep(ms(500)), BY_ITSELF);
+        assert_eq!(gort::runtime::metrics().retakes_on_cpu, computed);
     });
     if needs_migration(BOUND) {
         return;
