@@ -9,7 +9,7 @@
 
 use crate::g::{G, Status, WaitReason, registry};
 use crate::sched::{SCHED, fixed, names, snapshot};
-use crate::sys::{clock, fault, thread};
+use crate::sys::{aloud, clock, fault, thread};
 use std::fmt::{self, Write as _};
 use std::panic::Location;
 use std::sync::atomic::AtomicU8;
@@ -48,7 +48,8 @@ const ONCE_MORE: u8 = 2;
 
 static PRINTER: AtomicU8 = AtomicU8::new(NOBODY);
 
-/// Prints it where a person looks who has sent SIGQUIT. Does not wait for that, unless no thread can be had. Requests that come while a dump
+/// Prints it where a person looks who has sent SIGQUIT. Does not wait for that; if no thread can be had it prints as much
+/// as is taken at once. Requests that come while a dump
 /// is being printed share the next one.
 pub(crate) fn print_to_stderr() {
     let asked = |state| Some(if state == NOBODY { PRINTING } else { ONCE_MORE });
@@ -56,15 +57,15 @@ pub(crate) fn print_to_stderr() {
     if PRINTER.fetch_update(AcqRel, Acquire, asked) != Ok(NOBODY) {
         return;
     }
-    if thread::spawn("gort-dump", print).is_err() {
-        print();
+    if thread::spawn("gort-dump", || print(fault::write_stderr)).is_err() {
+        print(|text| _ = aloud::offer(text));
     }
 }
 
 /// The printer: as many dumps as are asked for.
-fn print() {
+fn print(write: impl Fn(&[u8])) {
     loop {
-        fault::write_stderr(text().as_bytes());
+        write(text().as_bytes());
         let done = |state| Some(if state == ONCE_MORE { PRINTING } else { NOBODY });
         // AcqRel: as above.
         if PRINTER.fetch_update(AcqRel, Acquire, done) == Ok(PRINTING) {

@@ -8,7 +8,7 @@
 use super::{M, SCHED, names, retakes, snapshot, start};
 use crate::g::Status;
 use crate::g::record::LOCKED;
-use crate::sys::{fault, thread};
+use crate::sys::{aloud, fault, thread};
 use gort_lockfree::owner::Stay;
 use std::fmt::Write;
 use std::panic::Location;
@@ -60,7 +60,7 @@ pub(super) fn look() {
     // The pipe may be full and its reader asleep.
     let theirs = text.clone();
     if thread::spawn("gort-warns", move || fault::write_stderr(theirs.as_bytes())).is_err() {
-        fault::write_stderr(text.as_bytes());
+        aloud::offer(text.as_bytes());
     }
 }
 

@@ -24,7 +24,7 @@ use super::{SCHED, fixed, idle, snapshot, start};
 use crate::config::DeadlockPolicy;
 use crate::g::record::LOCKED;
 use crate::g::{Status, WaitReason, registry};
-use crate::sys::fault;
+use crate::sys::{aloud, fault};
 use crate::timer::NEVER;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -95,8 +95,11 @@ impl Watch {
                 return Verdict::Later(now_ns + SUSPECTED_NS);
             }
         }
+        if !say(&asleep, is_certain, policy) {
+            // Nobody takes it now.
+            return Verdict::Later(now_ns + SUSPECTED_NS);
+        }
         self.has_said = Some(if is_certain { Said::Certain } else { Said::Suspected });
-        say(&asleep, is_certain);
         if is_certain && policy == DeadlockPolicy::Exit {
             // SAFETY: ends the process. Not `exit`: what was registered there may want what the sleepers hold.
             unsafe { libc::_exit(2) };
@@ -200,7 +203,8 @@ fn has_foreign_threads(waiting: usize) -> Option<bool> {
     Some(all != snapshot::ms().count() + 1 + crate::uring::threads() + waiting)
 }
 
-fn say(asleep: &Asleep, is_certain: bool) {
+/// Says it. False if standard error does not take it, and that can wait.
+fn say(asleep: &Asleep, is_certain: bool, policy: DeadlockPolicy) -> bool {
     let mut text = if is_certain {
         "gort: all goroutines are asleep - deadlock! None of them waits for a descriptor, the clock or a thread.\n"
             .to_owned()
@@ -224,5 +228,10 @@ fn say(asleep: &Asleep, is_certain: bool) {
         text.push('\n');
         text += &crate::dump::text();
     }
-    fault::write_stderr(text.as_bytes());
+    if is_certain && policy == DeadlockPolicy::Exit {
+        // Nobody is left who could be held up.
+        fault::write_stderr(text.as_bytes());
+        return true;
+    }
+    aloud::offer(text.as_bytes())
 }

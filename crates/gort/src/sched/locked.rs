@@ -12,9 +12,8 @@ use super::p::P;
 use super::{M, SCHED, checkpoint, enter, idle};
 use crate::g::G;
 use crate::g::record::{BOUND, LOCKED};
-use crate::sys::futex;
+use crate::sys::{aloud, futex};
 use std::hint;
-use std::io::{self, Write};
 use std::ptr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -68,8 +67,7 @@ fn say_shared(g: &'static G, others: u32) {
              more will begin there\n",
             g.id()
         );
-        // Nothing can be done about an error of stderr itself.
-        let _ = io::stderr().write_all(line.as_bytes());
+        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
     }
 }
 

@@ -8,18 +8,20 @@
 //! Such a thread runs one goroutine, until that leaves its stack, and ends. It does so the way one ends whose goroutine had locked it and is gone
 //! (`locked`).
 //!
-//! *Blocked*: each M was in user code, or waits for the goroutine that has locked it, none has changed between two looks, and none has used any
-//! CPU time. If they all just sleep for longer than that, a few threads more than were allowed are at work meanwhile.
+//! *Blocked*: each M was in user code, or waits for the goroutine that has locked it, none has changed between two looks, none has used any CPU
+//! time, and one at least waits in a futex, as those for a lock do, or where it waits cannot be seen. If it is not for that lock that they wait, a few
+//! threads more than were allowed are at work meanwhile.
 //!
 //! Not in bound mode, where who has begun can go on on its own thread only.
 
 use super::p::P;
 use super::{M, SCHED, fixed, idle, snapshot, start};
 use crate::g::G;
-use crate::sys::{clock, thread};
+use crate::sys::call::Place;
+use crate::sys::{aloud, clock, thread};
 use gort_lockfree::owner::Stay;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// All have been blocked for so long.
 const STALLED_NS: u64 = 100_000_000;
@@ -66,7 +68,7 @@ impl Watch {
             return false;
         }
         let is_again = self.rescued_ns.is_some_and(|at_ns| now_ns - at_ns < AGAIN_NS);
-        now_ns - self.since_ns >= if is_again { STALLED_AGAIN_NS } else { STALLED_NS }
+        now_ns - self.since_ns >= if is_again { STALLED_AGAIN_NS } else { STALLED_NS } && is_anybody_at_a_lock()
     }
 
     /// Starts a thread that runs `g` with `p`, which nobody owns. `false`: it cannot be had.
@@ -81,6 +83,11 @@ impl Watch {
         self.rescued_ns = Some(clock::now_ns());
         true
     }
+}
+
+/// Looks at `/proc` for each thread until one is found.
+fn is_anybody_at_a_lock() -> bool {
+    snapshot::ms().any(|m| Place::of(m.tid.load(Relaxed)).is_none_or(Place::is_futex))
 }
 
 /// What there is to see; `None` if a thread is at work in the runtime.
@@ -101,11 +108,14 @@ fn look() -> Option<Seen> {
 
 fn say_once(live: usize, most: usize) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, AcqRel) {
-        start::say(&format!(
-            "all {live} threads are blocked, and goroutines that have begun wait for one and may hold what the others wait for, as a std::sync::Mutex \
-             locked across a wait: up to {most} more threads are started for those (GORT_MAX_THREADS, or runtime::Builder::max_threads)"
-        ));
+    // Relaxed, both: one thread's.
+    if !SAID.load(Relaxed) {
+        let line = format!(
+            "gort: all {live} threads are blocked, and goroutines that have begun wait for one and may hold what the others wait for, as a \
+             std::sync::Mutex locked across a wait: up to {most} more threads are started for those (GORT_MAX_THREADS, or \
+             runtime::Builder::max_threads)\n"
+        );
+        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
     }
 }
 

@@ -13,9 +13,10 @@ use crate::g::record::TRIES_AGAIN;
 use crate::g::{G, GList, Status};
 use crate::prim::lock::Lock;
 use crate::stack::slab::{self, Stack};
-use std::io::{self, Write};
+use crate::sys::aloud;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 static WAITING: Lock<GList> = Lock::new(GList::new());
@@ -37,13 +38,13 @@ pub(super) fn wait_for_stack(g: &'static G, error: &io::Error) {
     let before = WHY.lock().replace(why);
     // Freed outside the lock.
     drop(before);
-    if !SAID.swap(true, AcqRel) {
+    if !SAID.swap(true, Relaxed) {
         let line = format!(
             "gort: no stack for goroutine {}: {error}; it and those after it wait until other goroutines end, and spawning fails meanwhile\n",
             g.id()
         );
-        // Nothing can be done about an error of stderr itself.
-        let _ = io::stderr().write_all(line.as_bytes());
+        // Relaxed, both: who comes next says it if this one could not.
+        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
     }
     g.set_status(Status::Runnable);
     let mut waiting = WAITING.lock();

@@ -15,10 +15,10 @@ use super::{M, SCHED, bound, rescue};
 use crate::g::record::LOCKED;
 use crate::g::{G, GList};
 use crate::prim::lock::Lock;
-use crate::sys::{clock, futex};
-use std::io::{self, Write};
+use crate::sys::{aloud, clock, futex};
+use std::io;
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 const SHORTEST_PAUSE_NS: u64 = 100_000;
@@ -41,10 +41,10 @@ pub(super) fn over() {
 #[cold]
 pub(super) fn make_do(error: &io::Error) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, AcqRel) {
+    // Relaxed: one thread's.
+    if !SAID.load(Relaxed) {
         let line = format!("gort: {error}; goroutines wait until a thread comes free\n");
-        // Nothing can be done about an error of stderr itself.
-        let _ = io::stderr().write_all(line.as_bytes());
+        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
     }
     let handed = hand_over_what_is_queued();
     // Relaxed: one thread's.

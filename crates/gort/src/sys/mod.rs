@@ -3,6 +3,7 @@
 //! It decides nothing. Everything above is written against the small interfaces of these modules, so that another system is an addition here
 //! and nowhere else.
 
+pub(crate) mod aloud;
 pub(crate) mod asan;
 pub(crate) mod call;
 pub(crate) mod child;

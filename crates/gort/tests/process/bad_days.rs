@@ -103,6 +103,34 @@ fn processors_are_taken_without_proc() {
     }
 }
 
+/// Standard error is a pipe that is full, and nobody reads: the monitor, which has something to say, goes on with its work.
+#[test]
+fn a_full_standard_error_stops_nobody() {
+    let this = child::of(|_| {
+        let (reader, writer) = pipe();
+        // SAFETY: descriptors of this process, and a live buffer.
+        unsafe {
+            assert_eq!(libc::fcntl(writer, libc::F_SETFL, libc::O_NONBLOCK), 0);
+            while libc::write(writer, [0_u8; 4096].as_ptr().cast(), 4096) > 0 {}
+            assert_eq!(libc::fcntl(writer, libc::F_SETFL, 0), 0);
+            assert_eq!(libc::dup2(writer, 2), 2);
+        }
+        // More than there are threads: the limit is worth a line.
+        let (wait, free) = pipe();
+        let blocked: Vec<_> = (0..8).map(|_| gort::go(move || read_byte(wait))).collect();
+        std::thread::sleep(ms(100));
+        (0..8).for_each(|_| write_byte(free));
+        blocked.into_iter().for_each(|one| one.join().unwrap());
+        take_procs_in_both_ways();
+        // SAFETY: as above.
+        unsafe { libc::close(reader) };
+    });
+    if needs_migration(BOUND) {
+        return;
+    }
+    this.case("").env("GORT_MAXPROCS", "2").env("GORT_MAX_THREADS", "6").run().exited(0);
+}
+
 /// A crowd in `std::thread::sleep`, with threads for few of them: they take turns, and all come through.
 #[test]
 fn a_hundred_thousand_in_thread_sleep_come_through_with_few_threads() {

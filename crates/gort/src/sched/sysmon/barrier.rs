@@ -4,7 +4,8 @@
 //! fence of their own then, and nobody can tell which of them have heard of a change. So nothing is taken from that day on: who blocks or computes keeps
 //! its P until it comes back, and the mark that was set makes it look then.
 
-use super::super::{fixed, start};
+use super::super::fixed;
+use crate::sys::aloud;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,11 +23,13 @@ pub(super) fn run() -> bool {
     if let Err(errno) = done {
         IS_REFUSED.store(true, Relaxed);
         let error = io::Error::from_raw_os_error(errno.0);
-        start::say(&format!(
-            "membarrier worked at the start and fails now: {error}. A sandbox that began later refuses it, so from now on a goroutine that blocks or \
+        let line = format!(
+            "gort: membarrier worked at the start and fails now: {error}. A sandbox that began later refuses it, so from now on a goroutine that blocks or \
              computes keeps its processor until it calls gort again, and a shutdown waits for it. Let the sandbox permit membarrier, begin it before \
-             the first goroutine, or set GORT_MEMBARRIER=off"
-        ));
+             the first goroutine, or set GORT_MEMBARRIER=off\n"
+        );
+        // Where nobody reads, nobody is told.
+        let _ = aloud::offer(line.as_bytes());
     }
     done.is_ok()
 }

@@ -6,9 +6,8 @@
 
 use super::circles;
 use crate::prim::lock::Lock;
-use crate::sys::clock;
-use crate::sys::fault;
 use crate::sys::thread::{self, Thread};
+use crate::sys::{aloud, clock, fault};
 
 /// Behind the first report.
 const HINT: &str =
@@ -63,9 +62,10 @@ impl Printer {
             return;
         }
         self.join();
-        match thread::start("gort-watchdog", print_all) {
+        match thread::start("gort-watchdog", || print_all(fault::write_stderr)) {
             Ok(thread) => self.0 = Some(thread),
-            Err(_) => print_all(),
+            // As much as is taken at once.
+            Err(_) => print_all(|text| _ = aloud::offer(text)),
         }
     }
 
@@ -92,7 +92,7 @@ impl Drop for Printer {
     }
 }
 
-fn print_all() {
+fn print_all(write: impl Fn(&[u8])) {
     loop {
         let (mut text, look_ms, aborts) = {
             let mut queue = QUEUE.lock();
@@ -109,7 +109,7 @@ fn print_all() {
         if !std::mem::replace(&mut QUEUE.lock().has_hinted, true) {
             text.push_str(HINT);
         }
-        fault::write_stderr(text.as_bytes());
+        write(text.as_bytes());
         if aborts {
             fault::abort();
         }
