@@ -45,8 +45,10 @@ pub enum Command {
     /// What becomes of everybody else while somebody blocks the world
     ///
     /// Plays a situation in a process of its own, once as it is and once with GORT_RETAKE=off, and shows side by side what a goroutine that
-    /// wakes every millisecond and an echo pair over loopback TCP have noticed of it. `files` is played with a plain thread for each file
-    /// instead, and once without the files. What gort says meanwhile appears on stderr. The status
+    /// wakes every millisecond and an echo pair over loopback TCP have noticed of it. To compare, `hogs`, `blocking`, `ffi` and `locks` are
+    /// also played by plain threads without gort, and once nobody blocks. `files` is played with a plain thread for each file
+    /// instead, and once without the files. What gort says meanwhile appears on stderr. Those processes have their own GORT_RETAKE,
+    /// GORT_DEADLOCK, GORT_WATCHDOG and GORT_WATCHDOG_AFTER; other variables, such as GORT_MODE, are yours. The status
     /// of `deadlock` is 2, as that of a program which falls asleep; 130 after SIGINT, SIGTERM or SIGHUP.
     Demo(Demo),
 }
@@ -69,19 +71,19 @@ pub struct Demo {
     /// Be the process that plays, with a parent at the other end of stdin and stdout.
     #[arg(long, hide = true)]
     pub play: bool,
-    /// Of that process: who reads the files.
-    #[arg(long, hide = true, value_enum, default_value_t = Readers::Goroutines)]
-    pub readers: Readers,
+    /// Of that process: who plays.
+    #[arg(long, hide = true, value_enum, default_value_t = Cast::Goroutines)]
+    pub cast: Cast,
 }
 
-/// Who reads the files of `gort demo files`.
+/// Who plays a situation; of `gort demo files`, who reads the files, beside the goroutines of the sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Readers {
-    /// A goroutine for each.
+pub enum Cast {
+    /// Goroutines.
     Goroutines,
-    /// A thread for each, with std::fs.
+    /// Plain threads, with std alone.
     Threads,
-    /// There are none.
+    /// Nobody: what is measured is alone.
     Nobody,
 }
 
@@ -119,6 +121,11 @@ impl Situation {
             Situation::Procs => "procs",
             Situation::Files => "files",
         }
+    }
+
+    /// Whether it is also played by plain threads, and once by nobody.
+    pub fn has_baseline(self) -> bool {
+        matches!(self, Situation::Hogs | Situation::Blocking | Situation::Ffi | Situation::Locks)
     }
 
     /// Processors that it needs to make its point.

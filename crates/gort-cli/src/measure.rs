@@ -4,9 +4,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::report::round;
 
 /// This process at one moment.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -40,9 +43,53 @@ fn cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Processors that other processes keep busy, from one moment to another.
+#[derive(Debug)]
+pub struct OthersCpus {
+    began: Instant,
+    /// Of the machine, and of this process; nothing without /proc.
+    busy_ns: Option<(u64, u64)>,
+}
+
+impl OthersCpus {
+    /// From now on.
+    pub fn begin() -> OthersCpus {
+        OthersCpus { began: Instant::now(), busy_ns: busy_ns() }
+    }
+
+    /// Until now.
+    pub fn end(self) -> Option<f64> {
+        let ((all, own), (all_before, own_before)) = (busy_ns()?, self.busy_ns?);
+        let (all_ns, own_ns) = (all.saturating_sub(all_before), own.saturating_sub(own_before));
+        Some(round(all_ns.saturating_sub(own_ns) as f64 / self.began.elapsed().as_nanos() as f64))
+    }
+}
+
+fn busy_ns() -> Option<(u64, u64)> {
+    let ticks = busy_ticks(&fs::read_to_string("/proc/stat").ok()?)?;
+    Some((ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second()), cpu_ns()))
+}
+
+/// Of /proc/stat: what processes have used, and what the machine below ours has given to others. Interrupts are nobody's.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let fields: Vec<u64> =
+        stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, _irq, _softirq, stolen, ..] = fields[..] else { return None };
+    Some(user + nice + system + stolen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_use_is_found_in_the_kernels_words() {
+        let stat = "cpu  10 20 30 4000 500 60 70 8 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(busy_ticks(stat), Some(10 + 20 + 30 + 8));
+        assert_eq!(busy_ticks("cpu  10 20 30\n"), None);
+        assert_eq!(busy_ticks(""), None);
+        assert!(OthersCpus::begin().end().is_none_or(|cpus| cpus >= 0.0));
+    }
 
     #[test]
     fn a_thread_and_its_memory_are_seen() {

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
-use gort::net::TcpStream;
 
-use super::scenes::{Counts, FarEnd};
-use crate::args::Readers;
+use super::actors::{Actors, Connection, FarEnd};
+use super::scenes::Counts;
+use crate::args::Cast;
 use crate::limits::{self, no_thread};
 use crate::out;
 
@@ -32,9 +32,9 @@ const SOCKET_PAUSE: Duration = Duration::from_secs(1);
 /// What is there before the time begins.
 #[derive(Debug)]
 pub struct Files {
-    readers: Readers,
+    readers: Cast,
     files: Vec<Twice>,
-    clients: Vec<TcpStream>,
+    clients: Vec<Connection>,
     far_end: FarEnd,
 }
 
@@ -51,14 +51,14 @@ struct Page([u8; PAGE_BYTES]);
 
 impl Files {
     /// Makes files and connections.
-    pub fn prepare(readers: Readers) -> Result<Files> {
+    pub fn prepare(readers: Cast) -> Result<Files> {
         let descriptors = limits::raise()?;
         let room = descriptors.limit.saturating_sub(descriptors.kept);
         let files = MOST_FILES.min(room / 4);
         let sockets = MOST_SOCKETS.min(room - 2 * files);
-        let count = if readers == Readers::Nobody { 0 } else { files };
+        let count = if readers == Cast::Nobody { 0 } else { files };
         let files = (0..count).map(Twice::new).collect::<Result<Vec<_>>>()?;
-        let far_end = FarEnd::start(|_| {}).context("cannot use the loopback")?;
+        let far_end = Actors::Goroutines.far_end(|_| {}).context("cannot use the loopback")?;
         let clients = (0..sockets / 2).map(|_| far_end.connect()).collect::<io::Result<_>>();
         Ok(Files { readers, files, clients: clients.context("cannot connect to ourselves")?, far_end })
     }
@@ -82,11 +82,11 @@ impl Files {
             let reads = reads.clone();
             let first = began + READER_PAUSE * n as u32 / total;
             match self.readers {
-                Readers::Threads => {
+                Cast::Threads => {
                     let read = move || told("a file", read(&file.cached, &file.direct, first, &reads, thread::sleep));
                     thread::Builder::new().spawn(read).map_err(|e| no_thread("a thread for each file", &e))?;
                 }
-                Readers::Goroutines | Readers::Nobody => {
+                Cast::Goroutines | Cast::Nobody => {
                     let [cached, direct] = [file.cached, file.direct].map(gort::fs::File::from);
                     gort::go(move || told("a file", read(&cached, &direct, first, &reads, gort::sleep)));
                 }
@@ -138,7 +138,7 @@ impl Twice {
     }
 }
 
-fn talk(mut client: TcpStream, mut next: Instant, answers: &AtomicU64) -> io::Result<()> {
+fn talk(mut client: Connection, mut next: Instant, answers: &AtomicU64) -> io::Result<()> {
     loop {
         gort::sleep(next.saturating_duration_since(Instant::now()));
         next += SOCKET_PAUSE;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::actors::Actors;
 use crate::load::Latencies;
 use crate::report::round;
 
@@ -43,7 +44,7 @@ pub struct Beats {
 /// See the module.
 #[derive(Debug)]
 pub struct Meter {
-    /// Held for some instructions by the one goroutine that beats, which the end waits for at most that long.
+    /// Held for some instructions by the one that beats, which the end waits for at most that long.
     seen: Mutex<Seen>,
 }
 
@@ -61,13 +62,19 @@ impl Meter {
     }
 
     /// Beats from `began` on, by doing `act`, until it is `over`.
-    pub fn beat(&self, began: Instant, over: &AtomicBool, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    pub fn beat(
+        &self,
+        actors: Actors,
+        began: Instant,
+        over: &AtomicBool,
+        mut act: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
         for number in 0.. {
             let due = began + BEAT * number;
             // One that is overdue comes at once: a sleep of no time gives way, behind all that are queued, for each of those that were missed.
             let early = due.saturating_duration_since(Instant::now());
             if !early.is_zero() {
-                gort::sleep(early);
+                actors.sleep(early);
             }
             // Relaxed: the flag carries no data.
             if over.load(Relaxed) {
@@ -126,7 +133,7 @@ mod tests {
         let (meter, began, over) = (Meter::new(), Instant::now(), AtomicBool::new(false));
         let mut number = 0;
         meter
-            .beat(began, &over, || {
+            .beat(Actors::Goroutines, began, &over, || {
                 number += 1;
                 match number {
                     1 => std::thread::sleep(Duration::from_millis(20)),

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 
-use super::side::{Line, Side};
-use crate::args::{Readers, Situation};
+use super::side::{Line, Side, Stage};
+use crate::args::{Cast, Situation};
 use crate::child::{each_line, explain};
 use crate::limits::no_thread;
+use crate::out;
 use crate::progress::{Progress, TICK};
 use crate::report::number::grouped;
 use crate::stop::StopFlag;
@@ -24,6 +25,21 @@ const GRACE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines of stderr that are kept; all of them are shown as they come.
 const MOST_WORDS: usize = 200;
+
+/// What the processes that play have, whatever the user has set: it would make both ways alike.
+const OWN: [(&str, &str); 3] = [("GORT_RETAKE", "on"), ("GORT_DEADLOCK", "exit"), ("GORT_WATCHDOG", "log")];
+/// Early enough to be heard: by the time that is played.
+const AFTER: &str = "GORT_WATCHDOG_AFTER";
+
+/// Says what of the user's environment is not followed.
+pub fn say_what_is_ours() {
+    let yours = |name: &str| std::env::var_os(name).map(|value| format!("{name}={}", value.display()));
+    let yours: Vec<String> = OWN.iter().map(|(name, _)| *name).chain([AFTER]).filter_map(yours).collect();
+    if !yours.is_empty() {
+        let yours = yours.join(" ");
+        out::stderr(format_args!("gort: {yours} is not followed here: what is played has its own, to be compared"));
+    }
+}
 
 /// What to play, and whom to tell.
 #[derive(Debug)]
@@ -47,8 +63,8 @@ pub struct Way {
     pub procs: Option<u32>,
     /// Environment.
     pub settings: &'static [(&'static str, &'static str)],
-    /// For `files`.
-    pub readers: Readers,
+    /// Who plays.
+    pub cast: Cast,
     /// It is known to hang.
     pub hangs: bool,
 }
@@ -61,8 +77,8 @@ enum Heard {
 }
 
 impl Player<'_> {
-    /// Plays it in a process of its own: processors and figures, or `None` if the user has had enough.
-    pub fn play(&self, way: Way) -> Result<Option<(u64, Side)>> {
+    /// Plays it in a process of its own: what it was played on and the figures, or `None` if the user has had enough.
+    pub fn play(&self, way: Way) -> Result<Option<(Stage, Side)>> {
         let (mut child, heard) = self.start(way)?;
         let played = self.follow(way, &mut child, &heard);
         // Also after an error; one that has ended already does not mind.
@@ -76,17 +92,14 @@ impl Player<'_> {
         let mut command = Command::new(&program);
         command.arg("demo").arg(self.situation.name()).arg("--play");
         command.arg("--duration").arg(format!("{}ms", self.duration.as_millis()));
-        if let Some(readers) = way.readers.to_possible_value() {
-            command.arg("--readers").arg(readers.get_name());
+        if let Some(cast) = way.cast.to_possible_value() {
+            command.arg("--cast").arg(cast.get_name());
         }
         if let Some(procs) = way.procs {
             command.arg("--procs").arg(procs.to_string());
         }
-        // What the user has set would make both ways alike.
-        command.env("GORT_RETAKE", "on").env("GORT_DEADLOCK", "exit").env("GORT_WATCHDOG", "log");
-        // Early enough to be heard.
         let after_ms = (self.duration.as_millis() / 4).clamp(100, 1000);
-        command.env("GORT_WATCHDOG_AFTER", format!("{after_ms}ms")).envs(way.settings.iter().copied());
+        command.envs(OWN).env(AFTER, format!("{after_ms}ms")).envs(way.settings.iter().copied());
         // A group of its own: Ctrl-C goes to the parent alone, which ends it.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child =
@@ -100,10 +113,10 @@ impl Player<'_> {
         Ok((child, heard))
     }
 
-    fn follow(&self, way: Way, child: &mut Child, heard: &Receiver<Heard>) -> Result<Option<(u64, Side)>> {
+    fn follow(&self, way: Way, child: &mut Child, heard: &Receiver<Heard>) -> Result<Option<(Stage, Side)>> {
         let total_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         self.progress.phase(way.name, total_ms);
-        let (mut began, mut procs, mut words) = (Instant::now(), 0, Vec::new());
+        let (mut began, mut stage, mut words) = (Instant::now(), Stage::default(), Vec::new());
         let mut until = began + self.duration + PATIENCE;
         let (mut side, mut news) = (None, String::new());
         let is_killed = loop {
@@ -116,8 +129,8 @@ impl Player<'_> {
                 return Ok(None);
             }
             match heard.recv_timeout(TICK) {
-                Ok(Heard::Line(Line::Begun { procs: it_has })) => {
-                    (began, procs) = (Instant::now(), it_has);
+                Ok(Heard::Line(Line::Begun(its))) => {
+                    (began, stage) = (Instant::now(), its);
                     until = began + self.duration + if way.hangs { Duration::ZERO } else { PATIENCE };
                 }
                 Ok(Heard::Line(Line::Sofar { ticks, echoes })) => {
@@ -161,7 +174,7 @@ impl Player<'_> {
             side.work.insert("ms_to_the_end".into(), lasted_ms);
         }
         (side.status, side.words, side.stuck) = (status.code(), words, side.stuck || is_killed);
-        Ok(Some((procs, side)))
+        Ok(Some((stage, side)))
     }
 }
 

@@ -1,16 +1,17 @@
 //! The situations: what is done to the processors while a ticker and an echo pair want to go on.
 //!
-//! Nothing here says anything to gort that the situation does not say: a loop is a loop, `std::thread::sleep` blocks the thread.
+//! Nothing here says anything to gort that the situation does not say: a loop is a loop, `std::thread::sleep` blocks the thread. Plain threads play
+//! the same by the same code (`actors`).
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gort::BlockingClass;
-use gort::net::{TcpListener, TcpStream};
 
+use super::actors::{Actors, Connection};
 use super::c;
 use crate::args::Situation;
 use crate::measure;
@@ -46,13 +47,13 @@ impl Counts {
 }
 
 /// Begins the situation on `procs` processors; it lasts until the process ends, or for `time` where it has parts.
-pub fn begin(situation: Situation, procs: usize, time: Duration) -> io::Result<Counts> {
+pub fn begin(situation: Situation, actors: Actors, procs: usize, time: Duration) -> io::Result<Counts> {
     let counts = Counts::default();
     match situation {
-        Situation::Hogs => hogs(procs, &counts),
-        Situation::Blocking => blocking(procs, time, &counts)?,
-        Situation::Ffi => ffi(procs, &counts),
-        Situation::Locks => locks(&counts)?,
+        Situation::Hogs => hogs(actors, procs, &counts)?,
+        Situation::Blocking => blocking(actors, procs, time, &counts)?,
+        Situation::Ffi => ffi(actors, procs, &counts)?,
+        Situation::Locks => locks(actors, &counts)?,
         Situation::Threads => threads(&counts),
         Situation::Procs => work(procs, time, &counts)?,
         // Played by `stage` itself, and by `files`.
@@ -62,91 +63,94 @@ pub fn begin(situation: Situation, procs: usize, time: Duration) -> io::Result<C
 }
 
 /// An endless loop for each processor.
-fn hogs(procs: usize, counts: &Counts) {
+fn hogs(actors: Actors, procs: usize, counts: &Counts) -> io::Result<()> {
     let loops = counts.of("endless_loops");
     for _ in 0..procs {
         let loops = loops.clone();
-        gort::go(move || {
+        actors.go(move || {
             loops.fetch_add(1, Relaxed);
             loop {
                 std::hint::spin_loop();
             }
-        });
+        })?;
     }
+    Ok(())
 }
 
 /// For each processor: one that sleeps in `std::thread::sleep` to the end, one in `read(2)` on a pipe that nobody writes to, and one that naps
 /// again and again.
-fn blocking(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
+fn blocking(actors: Actors, procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
     let (sleeps, reads, naps) = (counts.of("long_sleeps"), counts.of("reads"), counts.of("naps_of_10ms"));
     for _ in 0..procs {
         let (mut pipe, silent) = io::pipe()?;
         let (sleeps, reads, naps) = (sleeps.clone(), reads.clone(), naps.clone());
-        gort::go(move || {
+        actors.go(move || {
             sleeps.fetch_add(1, Relaxed);
             std::thread::sleep(time);
-        });
-        gort::go(move || {
+        })?;
+        actors.go(move || {
             reads.fetch_add(1, Relaxed);
             let _ = pipe.read(&mut [0]);
             drop(silent);
-        });
-        gort::go(move || {
+        })?;
+        actors.go(move || {
             loop {
                 std::thread::sleep(Duration::from_millis(10));
                 naps.fetch_add(1, Relaxed);
-                gort::sleep(Duration::from_millis(10));
+                actors.sleep(Duration::from_millis(10));
             }
-        });
+        })?;
     }
     Ok(())
 }
 
 /// A function of C, called bare, marked, and through a class.
-fn ffi(procs: usize, counts: &Counts) {
+fn ffi(actors: Actors, procs: usize, counts: &Counts) -> io::Result<()> {
     let (bare, marked, limited) = (counts.of("calls_bare"), counts.of("calls_marked"), counts.of("calls_limited"));
     let class = Arc::new(gort::blocking_class("a C library", procs));
     for _ in 0..2 * procs {
         let (bare, marked, limited, class) = (bare.clone(), marked.clone(), limited.clone(), class.clone());
-        gort::go(move || again_and_again(&bare, || c::ask_the_server(20)));
-        gort::go(move || again_and_again(&marked, || gort::blocking(|| c::ask_the_server(20))));
-        gort::go(move || again_and_again(&limited, || class.run(|| c::ask_the_server(20))));
+        actors.go(move || again_and_again(actors, &bare, || c::ask_the_server(20)))?;
+        actors.go(move || again_and_again(actors, &marked, || gort::blocking(|| c::ask_the_server(20))))?;
+        actors.go(move || again_and_again(actors, &limited, || class.run(|| c::ask_the_server(20))))?;
     }
+    Ok(())
 }
 
-fn again_and_again(count: &AtomicU64, call: impl Fn()) {
+fn again_and_again(actors: Actors, count: &AtomicU64, call: impl Fn()) {
     loop {
         call();
         count.fetch_add(1, Relaxed);
-        gort::sleep(Duration::from_millis(5));
+        actors.sleep(Duration::from_millis(5));
     }
 }
 
-/// One goroutine holds a `std::sync::Mutex` while it waits for an answer from the network; fifty others want that mutex.
-fn locks(counts: &Counts) -> io::Result<()> {
+/// One holds a `std::sync::Mutex` while it waits for an answer from the network; fifty others want that mutex.
+fn locks(actors: Actors, counts: &Counts) -> io::Result<()> {
     let (reads, turns) = (counts.of("reads_under_the_lock"), counts.of("turns_of_the_fifty"));
-    let mut client = far_end(Duration::from_millis(2))?.connect()?;
+    let mut client = actors.far_end(move |_| actors.sleep(Duration::from_millis(2)))?.connect()?;
     let mutex = Arc::new(Mutex::new(()));
     let theirs = mutex.clone();
-    gort::go(move || -> io::Result<()> {
+    actors.go(move || {
         loop {
             let guard = mutex.lock();
-            client.write_all(&[1])?;
-            client.read_exact(&mut [0])?;
+            if client.write_all(&[1]).and_then(|()| client.read_exact(&mut [0])).is_err() {
+                return;
+            }
             reads.fetch_add(1, Relaxed);
             drop(guard);
-            gort::sleep(Duration::from_millis(1));
+            actors.sleep(Duration::from_millis(1));
         }
-    });
+    })?;
     for _ in 0..CONTENDERS {
         let (mutex, turns) = (theirs.clone(), turns.clone());
-        gort::go(move || {
+        actors.go(move || {
             loop {
                 drop(mutex.lock());
                 turns.fetch_add(1, Relaxed);
-                gort::sleep(Duration::from_millis(1));
+                actors.sleep(Duration::from_millis(1));
             }
-        });
+        })?;
     }
     Ok(())
 }
@@ -175,8 +179,8 @@ fn round([wall_ms, threads]: &[Arc<AtomicU64>; 2], call: impl Fn() + Clone + Sen
 /// For half of `time` computing only, for the other half requests that wait for a far end.
 fn work(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
     let (computed, answered) = (counts.of("cpu_bound"), counts.of("io_bound"));
-    let far_end = far_end(FAR)?;
-    let clients: Vec<TcpStream> = (0..CLIENTS).map(|_| far_end.connect()).collect::<io::Result<_>>()?;
+    let far_end = Actors::Goroutines.far_end(|_| gort::sleep(FAR))?;
+    let clients: Vec<Connection> = (0..CLIENTS).map(|_| far_end.connect()).collect::<io::Result<_>>()?;
     let half = Instant::now() + time / 2;
     // As many as would keep the next larger number of processors busy.
     for _ in 0..2 * procs.max(2) {
@@ -203,52 +207,4 @@ fn work(procs: usize, time: Duration, counts: &Counts) -> io::Result<()> {
         });
     }
     Ok(())
-}
-
-/// A server on loopback that answers each byte after `time`.
-fn far_end(time: Duration) -> io::Result<FarEnd> {
-    FarEnd::start(move |_| gort::sleep(time))
-}
-
-/// A server on loopback, a goroutine for each connection. Dropped, it takes no more of them.
-#[derive(Debug)]
-pub struct FarEnd(Arc<TcpListener>);
-
-impl FarEnd {
-    /// Sends each byte back after `pause`.
-    pub fn start(pause: impl Fn(u8) + Clone + Send + 'static) -> io::Result<FarEnd> {
-        let far_end = FarEnd(Arc::new(TcpListener::bind("127.0.0.1:0")?));
-        let listener = far_end.0.clone();
-        gort::go(move || -> io::Result<()> {
-            for stream in listener.incoming() {
-                let (mut stream, pause) = (stream?, pause.clone());
-                stream.set_nodelay(true)?;
-                gort::go(move || -> io::Result<()> {
-                    let mut byte = [0];
-                    while stream.read(&mut byte)? > 0 {
-                        pause(byte[0]);
-                        stream.write_all(&byte)?;
-                    }
-                    Ok(())
-                });
-            }
-            Ok(())
-        });
-        Ok(far_end)
-    }
-
-    /// A connection to it, which has been tried: its goroutine is there.
-    pub fn connect(&self) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.0.local_addr()?)?;
-        stream.set_nodelay(true)?;
-        stream.write_all(&[1])?;
-        stream.read_exact(&mut [0])?;
-        Ok(stream)
-    }
-}
-
-impl Drop for FarEnd {
-    fn drop(&mut self) {
-        let _ = self.0.close();
-    }
 }

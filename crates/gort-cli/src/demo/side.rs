@@ -23,6 +23,9 @@ pub struct Side {
     pub os_threads_peak: u64,
     /// Processors taken from stuck threads: all of them, and by what the thread was doing.
     pub retakes: BTreeMap<String, u64>,
+    /// Processors that other processes have kept busy meanwhile; null where that cannot be seen.
+    #[serde(default)]
+    pub others_cpus: Option<f64>,
     /// Reads of files, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads_per_s: Option<f64>,
@@ -52,15 +55,23 @@ impl Side {
     }
 }
 
+/// What a situation is played on.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Stage {
+    /// Processors.
+    pub procs: u64,
+    /// How goroutines keep their identity; null without goroutines.
+    pub mode: Option<String>,
+    /// Why they are bound to their threads, if they are.
+    pub bound_because: Option<String>,
+}
+
 /// What the process that plays says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
-    /// It plays: processors, and what the situation is made of.
-    Begun {
-        /// Processors.
-        procs: u64,
-    },
+    /// It plays.
+    Begun(Stage),
     /// How far it is.
     Sofar {
         /// Ticks.

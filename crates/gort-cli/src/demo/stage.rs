@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::actors::Actors;
 use super::files::{self, Files};
 use super::meter::Meter;
-use super::scenes::{self, FarEnd};
-use super::side::{Line, Side};
-use crate::args::{Demo, Situation};
-use crate::{control, measure, out, serve, server};
+use super::scenes::{self, Counts};
+use super::side::{Line, Side, Stage};
+use crate::args::{Cast, Demo, Situation};
+use crate::measure::{self, OthersCpus};
+use crate::{control, out, serve, server};
 
 /// How often threads are counted and stdin is looked at.
 const SAMPLE: Duration = Duration::from_millis(10);
@@ -27,32 +29,42 @@ const BREATH: Duration = Duration::from_millis(20);
 
 /// Plays `args.situation` for its time and says what came of it.
 pub fn play(args: &Demo) -> Result<()> {
-    let procs = server::use_procs(args.procs)?;
-    if args.situation == Situation::Deadlock {
-        return fall_asleep(procs);
-    }
-    let files = match args.situation {
-        Situation::Files => Some(Files::prepare(args.readers)?.begin()?),
-        _ => None,
+    let are_files = args.situation == Situation::Files;
+    let actors = if args.cast == Cast::Threads && !are_files { Actors::Threads } else { Actors::Goroutines };
+    let stage = match actors {
+        Actors::Goroutines => Stage {
+            procs: server::use_procs(args.procs)?,
+            mode: Some(gort::runtime::mode().to_string()),
+            bound_because: gort::runtime::bound_because().map(str::to_owned),
+        },
+        Actors::Threads => Stage { procs: args.procs.unwrap_or(1).into(), ..Stage::default() },
     };
+    if args.situation == Situation::Deadlock {
+        return fall_asleep(stage);
+    }
+    let files = if are_files { Some(Files::prepare(args.cast)?.begin()?) } else { None };
     let (ticker, echo) = (Arc::new(Meter::new()), Arc::new(Meter::new()));
-    let mut stream = FarEnd::start(|_| {}).and_then(|far_end| far_end.connect()).context("cannot use the loopback")?;
+    let mut stream = actors.far_end(|_| {}).and_then(|far_end| far_end.connect()).context("cannot use the loopback")?;
+    // Each of those who beat has it until it ends.
     let over = Arc::new(AtomicBool::new(false));
     let began = Instant::now() + BREATH;
-    let beating = {
-        let (ticker, echo, over) = (ticker.clone(), echo.clone(), [over.clone(), over.clone()]);
-        let [over_for_ticker, over_for_echo] = over;
+    {
+        let (ticker, echo) = (ticker.clone(), echo.clone());
+        let (over_for_ticker, over_for_echo) = (over.clone(), over.clone());
         let mut ask = move || stream.write_all(&[7]).and_then(|()| stream.read_exact(&mut [0]));
-        [
-            gort::go(move || ticker.beat(began, &over_for_ticker, || Ok(()))),
-            gort::go(move || echo.beat(began, &over_for_echo, &mut ask)),
-        ]
-    };
-    say(&Line::Begun { procs })?;
+        actors
+            .go(move || drop(ticker.beat(actors, began, &over_for_ticker, || Ok(()))))
+            .and_then(|()| actors.go(move || drop(echo.beat(actors, began, &over_for_echo, &mut ask))))
+            .context("cannot start who beats")?;
+    }
+    let procs = stage.procs as usize;
+    say(&Line::Begun(stage))?;
     look_at_stdin(BREATH)?;
+    let others = OthersCpus::begin();
     let counts = match files {
         Some(files) => files,
-        None => scenes::begin(args.situation, procs as usize, args.duration).context("cannot set the scene")?,
+        None if args.cast == Cast::Nobody => Counts::default(),
+        None => scenes::begin(args.situation, actors, procs, args.duration).context("cannot set the scene")?,
     };
 
     let (mut threads_peak, mut told) = (0, began);
@@ -67,7 +79,8 @@ pub fn play(args: &Demo) -> Result<()> {
     }
     let side = Side {
         os_threads_peak: threads_peak,
-        retakes: retakes(),
+        retakes: if actors == Actors::Goroutines { retakes() } else { BTreeMap::new() },
+        others_cpus: others.end(),
         reads_per_s: files::reads_per_s(&counts, args.duration),
         work: counts.all(),
         ..Side::of(&ticker.until(began, end), &echo.until(began, end))
@@ -75,7 +88,7 @@ pub fn play(args: &Demo) -> Result<()> {
     say(&Line::Done(Box::new(side)))?;
     // As a program does that wants to end in order: it waits for those whose work it needs. If they never come the parent ends it.
     over.store(true, Relaxed);
-    while !beating.iter().all(gort::JoinHandle::is_finished) {
+    while Arc::strong_count(&over) > 1 {
         look_at_stdin(SAMPLE)?;
     }
     // The loops go on; they end with the process.
@@ -83,12 +96,12 @@ pub fn play(args: &Demo) -> Result<()> {
 }
 
 /// Everybody waits for somebody else, after the network was used, too.
-fn fall_asleep(procs: u64) -> Result<()> {
-    let stream = FarEnd::start(|_| {}).and_then(|far_end| far_end.connect()).context("cannot use the loopback")?;
-    drop(stream);
+fn fall_asleep(stage: Stage) -> Result<()> {
+    let stream = Actors::Goroutines.far_end(|_| {}).and_then(|far_end| far_end.connect());
+    drop(stream.context("cannot use the loopback")?);
     let (to_one, from_other) = gort::chan::bounded::<u8>(0);
     let (to_other, from_one) = gort::chan::bounded::<u8>(0);
-    say(&Line::Begun { procs })?;
+    say(&Line::Begun(stage))?;
     gort::Builder::new()
         .name("one".into())
         .spawn(move || from_other.recv().map(|n| to_other.send(n)))

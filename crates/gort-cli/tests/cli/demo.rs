@@ -19,6 +19,7 @@ fn played(name: &str, duration: &str) -> Value {
     assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
     let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((&value["name"], &value["procs"]), (&Value::from(name), &Value::from(2)));
+    assert_eq!((&value["mode"], &value["bound_because"]), (&Value::from("migrating"), &Value::Null), "{value}");
     value
 }
 
@@ -28,14 +29,31 @@ fn number(value: &Value, path: &str) -> f64 {
 
 /// Every promised figure is there and in order.
 fn check_side(value: &Value, side: &str) {
+    check_times(value, side);
+    let retakes = |cause: &str| number(value, &format!("/{side}/retakes/{cause}"));
+    // Read one after the other, while it goes on.
+    assert!(retakes("total") <= retakes("marked") + retakes("in_the_kernel") + retakes("on_the_cpu") + 5.0, "{value}");
+}
+
+fn check_times(value: &Value, side: &str) {
     for times in ["ticker_late_us", "echo_us"] {
         let of = |share: &str| number(value, &format!("/{side}/{times}/{share}"));
         assert!(0.0 < of("p50") && of("p50") <= of("p99") && of("p99") <= of("max"), "{side} {times}: {value}");
     }
     assert!(number(value, &format!("/{side}/os_threads_peak")) >= 3.0, "{value}");
-    let retakes = |cause: &str| number(value, &format!("/{side}/retakes/{cause}"));
-    // Read one after the other, while it goes on.
-    assert!(retakes("total") <= retakes("marked") + retakes("in_the_kernel") + retakes("on_the_cpu") + 5.0, "{value}");
+}
+
+/// What there is to compare with: plain threads, which have done as much as `works` says, and nobody who blocks.
+fn check_baseline(value: &Value, works: &[(&str, f64)]) {
+    for side in ["plain_threads", "nobody_blocks"] {
+        check_times(value, side);
+        assert_eq!((&value[side]["stuck"], &value[side]["status"]), (&Value::from(false), &Value::from(0)), "{value}");
+    }
+    for (what, least) in works {
+        assert!(number(value, &format!("/plain_threads/work/{what}")) >= *least, "{what}: {value}");
+    }
+    assert_eq!(value["plain_threads"]["retakes"], serde_json::json!({}), "it has no gort: {value}");
+    assert_eq!(value["nobody_blocks"]["work"], serde_json::json!({}), "nobody does anything: {value}");
 }
 
 /// With retake, from threads that do `what`, everybody else goes on. Without it the program stands still.
@@ -68,6 +86,7 @@ fn endless_loops_stop_nobody_but_without_retake_everybody() {
     check_point(&hogs, "on_the_cpu");
     assert!(has_said(&hogs, "on the CPU"), "{hogs}");
     assert_eq!(number(&hogs, "/with/work/endless_loops"), 2.0);
+    check_baseline(&hogs, &[("endless_loops", 2.0)]);
     assert!(hogs["without"]["status"].is_null(), "its loops had to be ended by force: {hogs}");
 }
 
@@ -77,6 +96,7 @@ fn calls_that_block_stop_nobody_but_without_retake_everybody() {
     let blocking = played("blocking", "700ms");
     check_point(&blocking, "in_the_kernel");
     assert!(has_said(&blocking, "in the kernel"), "{blocking}");
+    check_baseline(&blocking, &[("long_sleeps", 2.0), ("reads", 2.0), ("naps_of_10ms", 2.0)]);
     for what in ["long_sleeps", "reads", "naps_of_10ms"] {
         assert!(number(&blocking, &format!("/with/work/{what}")) >= 2.0, "{what}: {blocking}");
     }
@@ -89,6 +109,7 @@ fn a_std_mutex_held_across_a_read_stops_nobody_but_without_retake_everybody() {
     check_point(&locks, "in_the_kernel");
     assert!(number(&locks, "/with/work/reads_under_the_lock") >= 2.0, "{locks}");
     assert!(number(&locks, "/with/work/turns_of_the_fifty") >= 50.0, "{locks}");
+    check_baseline(&locks, &[("reads_under_the_lock", 2.0), ("turns_of_the_fifty", 50.0)]);
 }
 
 #[test]
@@ -104,6 +125,7 @@ fn calls_into_c_go_on_side_by_side_with_retake_only() {
     assert!(calls("without") <= 2.0 * 700.0 / 20.0 + 2.0, "{ffi}");
     assert!(calls("with") > 1.5 * calls("without"), "{ffi}");
     assert!(number(&ffi, "/with/retakes/total") >= 1.0, "{ffi}");
+    check_baseline(&ffi, &[("calls_bare", 4.0), ("calls_marked", 4.0), ("calls_limited", 2.0)]);
 }
 
 #[test]
@@ -170,12 +192,36 @@ fn a_deadlock_ends_with_its_report_and_status_2() {
 fn the_report_for_people_sets_both_ways_side_by_side() {
     let _turn = alone();
     let report = success(gort(&["demo", "hogs", "--duration", "300ms", "--procs", "2"]));
-    for word in
-        ["without retake the program stands still", "late p99", "GORT_RETAKE=off", "OS threads", "hung, was killed"]
-    {
+    for word in [
+        "without retake the program stands still",
+        "in migrating mode",
+        "late p99",
+        "GORT_RETAKE=off",
+        "plain threads",
+        "nobody blocks",
+        "OS threads",
+        "hung, killed",
+    ] {
         assert!(report.contains(word), "no {word:?} in {report}");
     }
     assert!(!report.contains('\x1b') && report.lines().all(|line| line.chars().count() <= 90), "{report}");
+}
+
+#[test]
+fn bound_mode_and_what_is_not_followed_are_told_and_what_did_not_finish_is_no_zero() {
+    let _turn = alone();
+    let mut command = gort(&["demo", "threads", "--duration", "100ms", "--procs", "2"]);
+    command.env("GORT_MODE", "bound").env("GORT_WATCHDOG", "abort");
+    let output = finish(command);
+    let (report, said) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}: {report}{said}", output.status);
+    for word in ["in bound mode, because GORT_MODE=bound says so", "with: bound mode: whoever has begun"] {
+        assert!(report.contains(word), "no {word:?} in {report}");
+    }
+    // Those without a limit begin after 125 ms at best.
+    let unlimited = report.lines().find(|line| line.contains("unlimited ms")).unwrap();
+    assert_eq!(unlimited.split_whitespace().collect::<Vec<_>>(), ["unlimited", "ms", "-", "-"], "{report}");
+    assert!(said.contains("GORT_WATCHDOG=abort is not followed here"), "{said}");
 }
 
 #[test]
@@ -186,7 +232,10 @@ fn an_unknown_situation_is_refused_with_the_list() {
     }
     assert!(failure(gort(&["demo"])).contains("<SITUATION>"));
     let help = success(gort(&["demo", "--help"]));
-    assert!(help.contains("GORT_RETAKE=off") && !help.contains("--play"), "{help}");
+    assert!(
+        help.contains("GORT_RETAKE=off") && help.contains("GORT_WATCHDOG_AFTER") && !help.contains("--play"),
+        "{help}"
+    );
 }
 
 /// The process that plays, once it does.
