@@ -28,6 +28,8 @@ const STALLED_NS: u64 = 100_000_000;
 /// The same, once it was found out, as long as it comes again within a second: each turn of the lock may need a rescue.
 const STALLED_AGAIN_NS: u64 = 2_000_000;
 const AGAIN_NS: u64 = 1_000_000_000;
+/// A look at thousands of threads takes some milliseconds; so many times as long is the pause after it.
+const PAUSE: u64 = 20;
 /// Threads beyond the limit: a quarter of it, and this at least.
 const LEAST_MOST: usize = 16;
 
@@ -36,6 +38,7 @@ const LEAST_MOST: usize = 16;
 pub(super) struct Watch {
     seen: Seen,
     since_ns: u64,
+    next_ns: u64,
     rescued_ns: Option<u64>,
 }
 
@@ -50,7 +53,7 @@ struct Seen {
 
 impl Watch {
     pub(super) const fn new() -> Self {
-        Self { seen: Seen { threads: 0, stays: 0, cpu_ns: 0 }, since_ns: 0, rescued_ns: None }
+        Self { seen: Seen { threads: 0, stays: 0, cpu_ns: 0 }, since_ns: 0, next_ns: 0, rescued_ns: None }
     }
 
     /// True if a thread is to be started for somebody who has begun. Asked when sysmon could not make one.
@@ -59,6 +62,20 @@ impl Watch {
             return false;
         }
         let now_ns = clock::now_ns();
+        if now_ns < self.next_ns {
+            return false;
+        }
+        let is_stalled = self.is_stalled(now_ns);
+        let is_due = is_stalled && is_anybody_at_a_lock();
+        if is_stalled && !is_due {
+            self.since_ns = now_ns;
+        }
+        let ended_ns = clock::now_ns();
+        self.next_ns = ended_ns + PAUSE * (ended_ns - now_ns);
+        is_due
+    }
+
+    fn is_stalled(&mut self, now_ns: u64) -> bool {
         let Some(seen) = look() else {
             self.seen = Seen::default();
             return false;
@@ -68,7 +85,7 @@ impl Watch {
             return false;
         }
         let is_again = self.rescued_ns.is_some_and(|at_ns| now_ns - at_ns < AGAIN_NS);
-        now_ns - self.since_ns >= if is_again { STALLED_AGAIN_NS } else { STALLED_NS } && is_anybody_at_a_lock()
+        now_ns - self.since_ns >= if is_again { STALLED_AGAIN_NS } else { STALLED_NS }
     }
 
     /// Starts a thread that runs `g` with `p`, which nobody owns. `false`: it cannot be had.
