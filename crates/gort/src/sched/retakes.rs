@@ -30,6 +30,9 @@ const PLACES: usize = 256;
 static COUNTS: [AtomicU64; CAUSES] = [const { AtomicU64::new(0) }; CAUSES];
 static SITES: Lock<Sites> = Lock::new(Sites { places: [None; PLACES], others: [0; CAUSES] });
 
+/// Sites of which something was said; those in use come first.
+static REPORTED: Lock<[Option<&'static Location<'static>>; PLACES]> = Lock::new([None; PLACES]);
+
 struct Sites {
     /// Those in use come first.
     places: [Option<Place>; PLACES],
@@ -40,7 +43,6 @@ struct Sites {
 struct Place {
     site: &'static Location<'static>,
     counts: [u64; CAUSES],
-    is_reported: bool,
 }
 
 impl Sites {
@@ -48,7 +50,7 @@ impl Sites {
     fn at(&mut self, site: &'static Location<'static>) -> Option<&mut Place> {
         let is_it = |place: &Option<Place>| place.is_none_or(|place| place.site == site);
         let place = self.places.iter_mut().find(|place| is_it(place))?;
-        Some(place.get_or_insert(Place { site, counts: [0; CAUSES], is_reported: false }))
+        Some(place.get_or_insert(Place { site, counts: [0; CAUSES] }))
     }
 }
 
@@ -80,9 +82,11 @@ pub(crate) fn total() -> u64 {
     [Cause::Marked, Cause::InKernel, Cause::OnCpu].map(counted).iter().sum()
 }
 
-/// True for the first that asks for this site, as long as there is room to remember it.
+/// True for the first that asks for this site, as long as there is room to remember it. That room is apart: those where Ps were taken are many more.
 pub(super) fn is_first_report(site: &'static Location<'static>) -> bool {
-    SITES.lock().at(site).is_some_and(|place| !std::mem::replace(&mut place.is_reported, true))
+    let mut reported = REPORTED.lock();
+    let Some(place) = reported.iter_mut().find(|place| place.is_none_or(|known| known == site)) else { return false };
+    place.replace(site).is_none()
 }
 
 /// Retakes at one call site; see [`retake_sites`](crate::runtime::retake_sites).
