@@ -20,7 +20,7 @@
 //!
 //! What is not seen: a signal handler of the program that wakes a goroutine. `GORT_DEADLOCK=report` or `off` is for such programs.
 
-use super::{SCHED, fixed, idle, snapshot, start};
+use super::{SCHED, fixed, snapshot, start};
 use crate::config::DeadlockPolicy;
 use crate::g::record::LOCKED;
 use crate::g::{Status, WaitReason, registry};
@@ -144,7 +144,7 @@ struct Asleep {
 
 /// Whether anything can go on by itself.
 fn look_around(now_ns: u64) -> Picture {
-    if idle::earliest_timer() != NEVER || SCHED.ms_starting.load(Relaxed) > 0 || super::stackless::is_exhausted() {
+    if snapshot::has_armed_timers() || SCHED.ms_starting.load(Relaxed) > 0 || super::stackless::is_exhausted() {
         return Picture::Fine;
     }
     let mut asleep = Asleep { goroutines: 0, without_thread: 0, threads: 0, is_for_good: true };

@@ -95,6 +95,12 @@ pub(crate) fn ms() -> impl Iterator<Item = &'static M> {
     every_m().filter(|m| !m.is_vacant.load(Relaxed))
 }
 
+/// True if a deadline is pending anywhere. Those that were taken back may still lie in the heaps.
+pub(crate) fn has_armed_timers() -> bool {
+    let is_armed = |set: &crate::timer::TimerSet| set.next_ns() != crate::timer::NEVER && set.pending() > 0;
+    is_armed(&SCHED.timers) || ps().any(|p| is_armed(&p.timers))
+}
+
 /// Goroutines alive: queued, running, parked or ending.
 pub(crate) fn goroutines() -> u64 {
     // Ends first: a goroutine that starts and ends meanwhile is then not counted as one that ended without having started. What each of those

@@ -242,17 +242,28 @@ fn two_plain_threads_that_talk_to_each_other_are_no_deadlock() {
     this.case("talk").run().exited(0);
 }
 
-/// A plain main that has waited with a limit, and then waits for ever.
+/// A plain main that has waited with a limit, and then waits for ever; and a goroutine whose wait ended long before its limit.
 #[test]
 fn a_deadlock_after_a_wait_with_a_limit_is_found_too() {
-    let play = || {
+    let after_its_limit = || {
         let parked = gort::go(gort::park);
         let (_s, r) = gort::chan::bounded::<()>(0);
         assert!(r.recv_timeout(ms(2500)).is_err());
         parked.join().unwrap();
     };
-    let this = child::of(|_| as_only_thread(play));
-    let mut running = this.case("").start();
-    running.wait_for_error("all goroutines are asleep - deadlock!");
-    running.wait().exited(2);
+    let before = || {
+        child::gort_main(|| {
+            let (sender, receiver) = gort::chan::bounded(1);
+            let sending = gort::go(move || sender.send(()).map(|()| sender).unwrap());
+            receiver.recv_timeout(Duration::from_secs(3600)).unwrap();
+            let _sender = sending.join().unwrap();
+            receiver.recv().unwrap();
+        })
+    };
+    let this = child::of(|case| as_only_thread(|| if case == "before" { before() } else { after_its_limit() }));
+    for case in ["before", "after"] {
+        let mut running = this.case(case).start();
+        running.wait_for_error("all goroutines are asleep - deadlock!");
+        running.wait().exited(2);
+    }
 }
