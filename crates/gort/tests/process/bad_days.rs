@@ -107,6 +107,8 @@ fn processors_are_taken_without_proc() {
 #[test]
 fn a_full_standard_error_stops_nobody() {
     let this = child::of(|_| {
+        // What the start has to say is out.
+        gort::go(|| ()).join().unwrap();
         let (reader, writer) = pipe();
         // SAFETY: descriptors of this process, and a live buffer.
         unsafe {
