@@ -30,6 +30,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// All asleep for so long, with a foreign thread alive, is worth a line.
 const SUSPECTED_NS: u64 = 10_000_000_000;
+/// While nothing changes the looks become rarer, down to this: each is a wake-up of a process that is at rest otherwise.
+const RAREST_NS: u64 = 3_600_000_000_000;
 /// Between two looks, also if a plain thread's limit is up already: it is on its way.
 const SHORTEST_NS: u64 = 1_000_000;
 
@@ -39,6 +41,8 @@ pub(super) struct Watch {
     /// The [`epoch`] at the last look, if that one found everybody asleep.
     seen: Option<u64>,
     has_said: Option<Said>,
+    /// The [`epoch`] at the last look after which nothing but a pause was to be done, and that pause.
+    paused: (u64, u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub(super) enum Verdict {
 
 impl Watch {
     pub(super) const fn new() -> Self {
-        Self { seen: None, has_said: None }
+        Self { seen: None, has_said: None, paused: (0, SUSPECTED_NS) }
     }
 
     /// Looks; all Ps have been idle since `since_ns`. Does not return from a deadlock that is certain.
@@ -70,7 +74,7 @@ impl Watch {
             return Verdict::Fine;
         }
         let epoch_before = epoch();
-        let asleep = match look_around(now_ns) {
+        let asleep = match look_around() {
             Picture::AllAsleep(asleep) => asleep,
             Picture::Fine => {
                 self.seen = None;
@@ -78,7 +82,7 @@ impl Watch {
             }
             Picture::FineUntil(at_ns) => {
                 self.seen = None;
-                return Verdict::Later(at_ns.max(now_ns + SHORTEST_NS));
+                return Verdict::Later(at_ns.max(now_ns + SHORTEST_NS).min(self.later_ns(now_ns, epoch_before)));
             }
         };
         let is_certain = asleep.is_for_good && has_foreign_threads(asleep.threads) == Some(false);
@@ -92,7 +96,7 @@ impl Watch {
             }
             if self.has_said.is_some() {
                 // That thread may come to wait for us, too, and nobody will say so. Only that is still of interest.
-                return Verdict::Later(now_ns + SUSPECTED_NS);
+                return Verdict::Later(self.later_ns(now_ns, epoch_before));
             }
         }
         if !say(&asleep, is_certain, policy) {
@@ -104,7 +108,15 @@ impl Watch {
             // SAFETY: ends the process. Not `exit`: what was registered there may want what the sleepers hold.
             unsafe { libc::_exit(2) };
         }
-        if is_certain { Verdict::Fine } else { Verdict::Later(now_ns + SUSPECTED_NS) }
+        if is_certain { Verdict::Fine } else { Verdict::Later(self.later_ns(now_ns, epoch_before)) }
+    }
+
+    /// When to look again if nobody can say when something happens: ever later, as long as nothing has.
+    fn later_ns(&mut self, now_ns: u64, epoch: u64) -> u64 {
+        let (before, pause_ns) = self.paused;
+        let pause_ns = if before == epoch { (pause_ns * 2).min(RAREST_NS) } else { SUSPECTED_NS };
+        self.paused = (epoch, pause_ns);
+        now_ns + pause_ns
     }
 }
 
@@ -126,7 +138,7 @@ pub(super) fn epoch() -> u64 {
 enum Picture {
     /// Something may happen by itself, or nobody is there to care.
     Fine,
-    /// A plain thread's wait may end by itself; by this time one should look.
+    /// A plain thread's wait may end by itself, at this time or, if that is `NEVER`, nobody knows when.
     FineUntil(u64),
     AllAsleep(Asleep),
 }
@@ -143,7 +155,7 @@ struct Asleep {
 }
 
 /// Whether anything can go on by itself.
-fn look_around(now_ns: u64) -> Picture {
+fn look_around() -> Picture {
     if snapshot::has_armed_timers() || SCHED.ms_starting.load(Relaxed) > 0 || super::stackless::is_exhausted() {
         return Picture::Fine;
     }
@@ -179,10 +191,7 @@ fn look_around(now_ns: u64) -> Picture {
         return Picture::Fine;
     }
     // When a goroutine goes on sysmon hears of it; when a thread does, nobody says so.
-    if waits_outside {
-        until_ns = until_ns.min(now_ns + SUSPECTED_NS);
-    }
-    if until_ns != NEVER {
+    if waits_outside || until_ns != NEVER {
         return Picture::FineUntil(until_ns);
     }
     if asleep.without_thread > 0 {

@@ -10,7 +10,7 @@ use super::{SCHED, park, start, sysmon};
 use crate::config::Fs;
 use crate::prim::lock::Lock;
 use crate::sys::thread::{self, Thread};
-use crate::sys::{signal, uring as kernel};
+use crate::sys::{priority, signal, uring as kernel};
 use crate::uring::{self, Lasts, Room, State};
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
@@ -85,6 +85,8 @@ pub(super) fn start_if_wanted() {
             // Without this thread goroutines would hang, and its operations use their memory.
             let body = || {
                 signal::block_all();
+                // The monitor has started it. Before the ring is made, whose workers take after this thread.
+                priority::be_prompt();
                 uring::run(room, park::ready_late, sysmon::wake);
             };
             if std::panic::catch_unwind(body).is_err() {

@@ -9,7 +9,7 @@
 
 use super::m::{Action, M};
 use super::p::P;
-use super::{fixed, perturb, run};
+use super::{fixed, hogs, perturb, run};
 use crate::g::G;
 use crate::sys::fence::Barrier;
 use std::sync::atomic::Ordering::Relaxed;
@@ -89,6 +89,7 @@ fn keep_p(m: &'static M) -> Option<&'static P> {
         }
         None => {
             m.p.set(None);
+            hogs::enters(m);
             None
         }
     }

@@ -64,7 +64,7 @@ impl Hogs {
     pub(super) fn add(&mut self, m: &'static M, seq: u64) {
         m.hog.store(HOG, Relaxed);
         if is_crowded() {
-            priority::set_turn(m.tid.load(Relaxed), 0);
+            set_turn(m, 0);
         }
         self.known.push(Known { m, seq });
     }
@@ -95,7 +95,7 @@ impl Hogs {
             let turn_ns = if is_crowded { TURN_NS } else { 0 };
             priority::set_turn(0, turn_ns);
             for m in snapshot::ms().filter(|m| m.hog.load(Relaxed) == ORDINARY) {
-                priority::set_turn(m.tid.load(Relaxed), turn_ns);
+                set_turn(m, turn_ns);
             }
         }
     }
@@ -105,11 +105,33 @@ impl Known {
     fn make_nice(self, nicer_by: u8) {
         // Release: the M, which takes it, sees nothing of ours, but the thread is made nice after that at the earliest.
         self.m.hog.store(NICE, Release);
-        priority::make_nice(self.m.tid.load(Relaxed), nicer_by);
+        let tid = self.m.tid.load(Relaxed);
+        // 0 would be the monitor itself: the M has come back and left.
+        if tid != 0 {
+            priority::make_nice(tid, nicer_by);
+        }
         if self.m.stay.sample() != self.seq {
             // It may have come back in between, and taken the word before its thread was nice.
             self.m.hog.store(NICE, Release);
         }
+    }
+}
+
+fn set_turn(m: &'static M, turn_ns: u64) {
+    // Relaxed: a picture. 0 would be the monitor itself: the M has left.
+    let tid = m.tid.load(Relaxed);
+    if tid != 0 {
+        priority::set_turn(tid, turn_ns);
+    }
+}
+
+/// `m`, whose goroutine enters the runtime, has lost its P. It takes the scheduler's lock before it comes back ([`comes_back`]), and must not be without a
+/// processor there.
+#[inline]
+pub(super) fn enters(m: &'static M) {
+    // Relaxed: a hint. The word stays as it is: who cannot undo it is found out later.
+    if m.hog.load(Relaxed) == NICE {
+        priority::make_ordinary();
     }
 }
 

@@ -316,6 +316,10 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
             // No thread could be had when it was given up with work.
             idle::wake_for_work();
         }
+        if p.timers.next_ns().saturating_add(HOG_NS) <= now_ns {
+            // It is on its way to an M that a goroutine has locked, whose thread does not run yet.
+            p.timers.expire(now_ns, overdue);
+        }
         return;
     };
     round.backlog |= !p.queue.is_empty();

@@ -1,7 +1,7 @@
 //! The thread for files, and processes that may not have io_uring.
 
 use crate::child;
-use crate::support::{limit, refuse_system_calls, set_limit, wait_until};
+use crate::support::{limit, refuse_system_calls, set_limit, threads, wait_until};
 use gort::fs::File;
 use gort::runtime::{FileBackend, Files, metrics};
 use std::os::unix::fs::OpenOptionsExt;
@@ -72,6 +72,30 @@ fn the_thread_comes_with_the_first_use_and_goes_with_the_runtime() {
     this.run("").exited(0).never_says("gort: ");
     // Another thread may ask for its stack's guard; nothing else is refused.
     this.case("").env("GORT_FS", "uring").run().exited(0).never_says("gort: ");
+}
+
+/// The monitor starts it, and is patient while nobody computes: it waits for a processor when it wakes. The thread for files, and those of the kernel's
+/// behind it, do not take after it.
+#[test]
+fn the_thread_is_no_more_patient_than_others() {
+    let this = child::of(|_| {
+        let policies = |name: &str| -> Vec<i32> {
+            let ours = threads().into_iter().filter(|(_, thread)| thread.name.starts_with(name));
+            // SAFETY: asks the kernel.
+            ours.map(|(tid, _)| unsafe { libc::sched_getscheduler(tid as i32) }).collect()
+        };
+        gort::go(|| ()).join().unwrap();
+        // SAFETY: as above.
+        if unsafe { libc::sched_getscheduler(0) } != libc::SCHED_OTHER {
+            return;
+        }
+        wait_until(|| policies("gort-sysmon") == [libc::SCHED_BATCH]);
+        if uses_files() == Some(FileBackend::Uring) {
+            assert_eq!(policies("gort-fs"), [libc::SCHED_OTHER]);
+            assert!(policies("iou-").iter().all(|&policy| policy != libc::SCHED_BATCH), "{:?}", policies("iou-"));
+        }
+    });
+    this.run("").exited(0).never_says("gort: ");
 }
 
 /// With `GORT_FS=threads`, or few threads in all, there is no such thread.

@@ -12,8 +12,8 @@ use crate::sys::{aloud, clock, fault};
 /// Behind the first report.
 const HINT: &str =
     "\t(each place is reported once; GORT_WATCHDOG=off keeps gort quiet, GORT_WATCHDOG_AFTER=30s makes it patient)\n";
-/// A thread that has printed all ends at once.
-const LAST_NS: u64 = 1_000_000_000;
+/// A thread that has printed all ends at once, unless it has no processor. The monitor has other things to do than to wait for that.
+const LAST_NS: u64 = 10_000_000;
 
 struct Queue {
     text: String,
