@@ -1,11 +1,14 @@
-//! What the start says of the program's global allocator. No harness: this binary is the program, and each allocator is tried in a child.
+//! What the start says of the program's global allocator, and what becomes of one that lets a pthread key end what it keeps for a thread. No harness:
+//! this binary is the program, and each allocator is tried in a child.
 
 use gort::alloc::Global;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::process::Command;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize};
 
 /// libc's, whose caches goroutines share.
 const SHARED: usize = 0;
@@ -17,7 +20,9 @@ const CACHING: usize = 2;
 const GREEDY: usize = 3;
 /// The caching one, behind gort's.
 const WRAPPED: usize = 4;
-const NAMES: [&str; 5] = ["shared", "leaking", "caching", "greedy", "wrapped"];
+/// Notes each thread that comes, in a thread-local, and lets a key tell when it ends.
+const KEYED: usize = 5;
+const NAMES: [&str; 6] = ["shared", "leaking", "caching", "greedy", "wrapped", "keyed"];
 
 const CLASSES: usize = 65;
 const UNKNOWN: usize = usize::MAX;
@@ -48,6 +53,47 @@ fn kind() -> usize {
     let kind = NAMES.iter().position(|name| name.as_bytes() == argument).unwrap_or(SHARED);
     KIND.store(kind, Relaxed);
     kind
+}
+
+const NO_KEY: u32 = u32::MAX;
+static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
+/// Threads that have come and not ended.
+static PRESENT: AtomicIsize = AtomicIsize::new(0);
+
+thread_local!(static IS_PRESENT: Cell<bool> = const { Cell::new(false) });
+
+fn come() {
+    // Acquire: pairs with the Release in `keyed`.
+    let key = KEY.load(Acquire);
+    if kind() == KEYED && key != NO_KEY && !IS_PRESENT.replace(true) {
+        PRESENT.fetch_add(1, Relaxed);
+        // SAFETY: a key that is never deleted. The value says no more than that there is one.
+        unsafe { libc::pthread_setspecific(key, ptr::dangling()) };
+    }
+}
+
+unsafe extern "C" fn go(_: *mut c_void) {
+    IS_PRESENT.set(false);
+    PRESENT.fetch_sub(1, Relaxed);
+}
+
+/// Goroutines with names, whose record is the last thing that is freed at an end. Says how many there seem to be afterwards.
+fn keyed() -> isize {
+    gort::go(|| ()).join().unwrap();
+    let mut key = 0;
+    // SAFETY: makes a key.
+    assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(go)) }, 0);
+    // Release: pairs with the Acquire in `come`.
+    KEY.store(key, Release);
+    for _ in 0..200 {
+        gort::Builder::new()
+            .name("named".into())
+            .spawn(|| drop(std::hint::black_box(vec![1_u8; 10])))
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+    PRESENT.load(Relaxed)
 }
 
 struct Caching;
@@ -94,6 +140,7 @@ struct Chosen(Global<Caching>);
 // SAFETY: one of several allocators, the same for the life of the process.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        come();
         // SAFETY: passed on.
         unsafe {
             match kind() {
@@ -105,6 +152,7 @@ unsafe impl GlobalAlloc for Chosen {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        come();
         // SAFETY: passed on.
         unsafe {
             match kind() {
@@ -132,6 +180,9 @@ fn start(name: &str, mode: &str) -> (String, String) {
 fn main() {
     if let Some(name) = std::env::args().nth(1).filter(|name| NAMES.contains(&name.as_str())) {
         assert_eq!(NAMES[kind()], name);
+        if kind() == KEYED {
+            return println!("{}", keyed());
+        }
         gort::go(|| drop(std::hint::black_box(vec![1_u8; 100]))).join().unwrap();
         return println!("{}", gort::runtime::mode());
     }
@@ -157,5 +208,8 @@ fn main() {
         );
     }
     assert_eq!(start("caching", "bound"), (String::new(), "bound".into()), "its threads are few");
+    let (said, present) = start("keyed", "auto");
+    // This thread, the monitor's, and those that run goroutines.
+    assert!(present.parse::<isize>().unwrap() < 50, "{present} of 200 have left something behind; {said}");
     println!("the start has found out what it should of every allocator");
 }

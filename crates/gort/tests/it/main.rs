@@ -19,4 +19,6 @@ mod support;
 mod sync;
 mod time;
 mod timer;
+#[cfg(target_env = "gnu")]
+mod unwinding;
 mod with_stack;

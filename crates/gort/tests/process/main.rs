@@ -27,6 +27,8 @@ mod kernel_words;
 mod late;
 mod leaks;
 mod libraries;
+#[cfg(target_env = "gnu")]
+mod locale;
 mod many;
 mod meanwhile;
 mod memory;

@@ -1,0 +1,161 @@
+//! Walks of the stack at each instruction of a park, as the signal handler of a profiler makes them whenever it comes.
+//!
+//! Compiled code has exact rules for every instruction; the assembly of a switch has those that are written there. A rule that is wrong for the
+//! length of one instruction leads the walk anywhere: it ends too early, or reads what is no memory.
+
+use std::ffi::{c_int, c_void};
+use std::process::Command;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+unsafe extern "C" {
+    fn _Unwind_Backtrace(frame: extern "C" fn(*mut c_void, *mut c_void) -> c_int, walk: *mut c_void) -> c_int;
+    fn _Unwind_GetIP(frame: *mut c_void) -> usize;
+    fn _Unwind_FindEnclosingFunction(ip: *mut c_void) -> *mut c_void;
+}
+
+const END_OF_STACK: c_int = 5;
+const TRAP_FLAG: i64 = 0x100;
+/// Signals until the flag is cleared, wherever the thread is by then: an unoptimized build walks slowly, and looks for work in many instructions.
+const STEPS: usize = 20_000;
+const MOST_FRAMES: usize = 200;
+/// Not `GORT_…`: the runtime would call it unknown.
+const CHILD: &str = "UNWINDING_TEST";
+
+static STEPS_LEFT: AtomicUsize = AtomicUsize::new(STEPS);
+static STEPPING: AtomicBool = AtomicBool::new(false);
+/// The functions beneath all others: of a goroutine, of a thread. Where walks may end.
+static OUTERMOST: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// How many walks have ended there.
+static ENDED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// How many have not, and the place of the first.
+static LOST: AtomicUsize = AtomicUsize::new(0);
+static LOST_AT: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Default)]
+struct Walk {
+    frames: usize,
+    last_ip: usize,
+}
+
+extern "C" fn frame(context: *mut c_void, walk: *mut c_void) -> c_int {
+    // SAFETY: the unwinder passes on what `outermost` gave it.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    // SAFETY: the unwinder's own record of a frame.
+    let ip = unsafe { _Unwind_GetIP(context) };
+    walk.frames += 1;
+    if ip != 0 {
+        walk.last_ip = ip;
+    }
+    c_int::from(walk.frames > MOST_FRAMES)
+}
+
+/// Walks to the end and says which function is there. 0: the walk has lost its way.
+#[inline(never)]
+fn outermost() -> usize {
+    let mut walk = Walk::default();
+    // SAFETY: both functions are the unwinder's, and so used.
+    unsafe {
+        match _Unwind_Backtrace(frame, (&raw mut walk).cast()) {
+            END_OF_STACK => _Unwind_FindEnclosingFunction(walk.last_ip as *mut c_void) as usize,
+            _ => 0,
+        }
+    }
+}
+
+extern "C" fn step(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's record of what was interrupted.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let left = STEPS_LEFT.load(SeqCst);
+    if left == 0 || !STEPPING.load(SeqCst) {
+        registers[libc::REG_EFL as usize] &= !TRAP_FLAG;
+        return;
+    }
+    // Only one thread has the flag.
+    STEPS_LEFT.store(left - 1, SeqCst);
+    let end = outermost();
+    match OUTERMOST.iter().position(|it| it.load(SeqCst) == end) {
+        Some(which) => _ = ENDED[which].fetch_add(1, SeqCst),
+        None => {
+            if LOST.fetch_add(1, SeqCst) == 0 {
+                LOST_AT.store(registers[libc::REG_RIP as usize] as usize, SeqCst);
+            }
+        }
+    }
+}
+
+/// From here on each instruction of this thread's is followed by a signal.
+#[inline(always)]
+fn begin() {
+    STEPPING.store(true, SeqCst);
+    // SAFETY: sets one flag of the processor's; `step` clears it.
+    unsafe { std::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq", "nop") };
+}
+
+fn play() {
+    // SAFETY: all zero is a valid `sigaction`; the handler does what such handlers do.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = step as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+        assert_eq!(libc::sigaction(libc::SIGTRAP, &raw const action, std::ptr::null_mut()), 0);
+    }
+    // Room for the handler's frames.
+    let start = |body: fn()| gort::Builder::new().stack_size(1 << 20).spawn(body).unwrap();
+    start(|| OUTERMOST[0].store(outermost(), SeqCst)).join().unwrap();
+    std::thread::spawn(|| OUTERMOST[1].store(outermost(), SeqCst)).join().unwrap();
+    let [goroutine, thread] = [&OUTERMOST[0], &OUTERMOST[1]].map(|it| it.load(SeqCst));
+    assert!(goroutine != 0 && thread != 0 && goroutine != thread);
+    static OVER: AtomicBool = AtomicBool::new(false);
+    let other = start(|| {
+        while !OVER.load(SeqCst) {
+            gort::yield_now();
+        }
+    });
+    let stepped = start(|| {
+        // Once without, so that nothing is done for the first time.
+        for is_stepped in [false, true] {
+            if is_stepped {
+                begin();
+            }
+            gort::yield_now();
+            gort::yield_now();
+            gort::host(|| ());
+            gort::with_stack(256 << 10, || ());
+            STEPPING.store(false, SeqCst);
+        }
+        OVER.store(true, SeqCst);
+    });
+    stepped.join().unwrap();
+    other.join().unwrap();
+    let ended = ENDED.each_ref().map(|count| count.load(SeqCst));
+    let (lost, at) = (LOST.load(SeqCst), LOST_AT.load(SeqCst) as *mut c_void);
+    // SAFETY: looks up where a place in the code lies.
+    let inside = unsafe { _Unwind_FindEnclosingFunction(at) } as usize;
+    println!("{ended:?} walks ended where they should, {lost} did not");
+    assert_eq!(lost, 0, "the first at {} of the function at {inside:#x}", at as usize - inside);
+    assert!(ended.iter().all(|&count| count >= 50), "{ended:?}: of goroutines and of threads");
+}
+
+/// A park, a call as the thread and one on another stack, instruction by instruction: every walk ends where the goroutine or the thread begins.
+#[test]
+fn the_stack_can_be_walked_at_each_instruction_of_a_park() {
+    if std::env::var_os(CHILD).is_some() {
+        return play();
+    }
+    if std::env::var_os("ONLY_BOUND").is_some() {
+        return println!("skipped: other unwinders, or a sanitizer's handlers");
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this)
+        .args(["--exact", "--nocapture", "unwinding::the_stack_can_be_walked_at_each_instruction_of_a_park"])
+        .env(CHILD, "1")
+        // One thread, which keeps the flag: whoever is resumed elsewhere is not stepped any more.
+        .envs([("GORT_MAXPROCS", "1"), ("GORT_RETAKE", "off")])
+        .env_remove("GORT_PERTURB")
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("1 passed"), "{:?}\n{text}", output.status);
+    println!("{text}");
+}
