@@ -5,7 +5,7 @@
 use crate::child;
 use crate::common::library::{Library, RUST, Scratch, allocated, compile};
 use crate::support::needs_migration;
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_int, c_void};
 use std::path::Path;
 
 /// Uses the library in `count` goroutines at once, each of which must find new thread-locals, keep them over parks, and have them dropped.
@@ -293,4 +293,36 @@ fn goroutines_start_while_one_is_called_back_by_the_loader() {
         return;
     };
     this.case(library.to_str().unwrap()).env("GORT_MAXPROCS", "1").run().exited(0).never_says("gort: ");
+}
+
+/// A goroutine that is parked in a callback of the loader's holds the loader's lock. Others end all the same, who join one there included.
+#[test]
+fn goroutines_end_while_another_is_parked_in_a_callback_of_the_loaders() {
+    const FIXED: &str = "__thread int counter = 41; int next(void) { return ++counter; }";
+    unsafe extern "C" fn join_others(_: *mut libc::dl_phdr_info, _: usize, next: *mut c_void) -> c_int {
+        // SAFETY: as it was given below.
+        let next = unsafe { *next.cast::<extern "C" fn() -> c_int>() };
+        let values: Vec<_> = (0..3).map(|_| gort::go(move || next()).join().unwrap()).collect();
+        assert_eq!(values, [42; 3]);
+        1
+    }
+    let this = child::of(|path| {
+        gort::go(|| ()).join().unwrap();
+        let library = Library::load(Path::new(path));
+        let next = library.function(c"next");
+        let parked = gort::go(move || {
+            // SAFETY: the callback takes what it is given, which outlives the call.
+            unsafe { libc::dl_iterate_phdr(Some(join_others), (&raw const next).cast_mut().cast()) }
+        });
+        assert_eq!(parked.join().unwrap(), 1);
+        library.close();
+    });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
+    let scratch = Scratch::new();
+    match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
+        Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),
+        None => println!("skipped: there is no C compiler"),
+    }
 }

@@ -97,17 +97,25 @@ impl Identity {
         write(offsets.specific, tp + self.first_keys);
         // SAFETY: the block is being made.
         unsafe { self.exit.note(tp) };
-        if let Some(rseq) = offsets.rseq {
-            // SAFETY: inside the block, as checked.
-            unsafe { *((tp as isize + rseq + RSEQ_CPU_ID) as *mut i32) = RSEQ_NOT_REGISTERED };
-        }
         // SAFETY: the block is made, and the caller's alone.
         unsafe {
+            self.forbid_rseq(tp);
             self.words.connect(tp);
             self.words.restore(tp);
             self.image.discard_zeros(tp);
         }
         Ok(())
+    }
+
+    /// Says in the block at `tp` that its restartable-sequence area is not registered.
+    ///
+    /// # Safety
+    /// Memory of a block that nobody uses.
+    pub(super) unsafe fn forbid_rseq(&self, tp: usize) {
+        if let Some(rseq) = self.offsets.rseq {
+            // SAFETY: inside the block, as checked.
+            unsafe { *((tp as isize + rseq + RSEQ_CPU_ID) as *mut i32) = RSEQ_NOT_REGISTERED };
+        }
     }
 
     /// Makes the block at `tp` known to glibc as a thread's, for good: see `roster`.
@@ -120,7 +128,7 @@ impl Identity {
         if self.late.is_any() {
             // A library with initial-exec thread-locals may have been loaded after `make` had looked and before the loader knew the block.
             // SAFETY: the block is made, and nobody uses it.
-            unsafe { self.catch_up(tp) };
+            unsafe { self.restore_late(tp) };
         }
     }
 

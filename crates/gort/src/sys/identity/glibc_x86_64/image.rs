@@ -16,6 +16,7 @@ use super::super::thread_pointer;
 use super::self_check::own_thread_local;
 use crate::sys::stackmem::{self, PAGE};
 use std::ffi::{CStr, CString, c_int, c_void};
+use std::ops::Range;
 
 /// From this size on, zero pages are given back rather than cleared.
 const DISCARD_BYTES: usize = 16 << 10;
@@ -130,6 +131,12 @@ impl Image {
     #[allow(dead_code, reason = "see `Identity::thread_local_bytes`")]
     pub(super) fn bytes(&self) -> usize {
         self.modules.iter().map(Module::bytes).sum::<usize>() + self.libc.bytes()
+    }
+
+    /// Where they all lie, libc's own included, as distances below the thread pointer.
+    pub(super) fn places(&self) -> Vec<Range<usize>> {
+        let all = self.modules.iter().chain([&self.libc]);
+        all.map(|module| module.below - module.bytes()..module.below).collect()
     }
 
     pub(super) fn modules(&self) -> impl Iterator<Item = &Module> {

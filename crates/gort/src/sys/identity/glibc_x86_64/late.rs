@@ -7,15 +7,28 @@
 //! library loaded until they have.
 //!
 //! Some libraries insist on static ones, out of the surplus that each block keeps free ("initial-exec": libGL, some sanitizers). The loader
-//! writes their initial values into all blocks when such a library is loaded (`roster`); at a goroutine's end they are set back here.
+//! writes their initial values into all blocks when such a library is loaded (`roster`); at a goroutine's end they are set back here. What they are
+//! says glibc: in a scratch block that it makes, everything in between the places of those present at the start is as in a new thread.
+//! Such an image is kept for as long as nothing is loaded or unloaded. No lock of the loader's is taken for it that a callback of
+//! the loader's (`dl_iterate_phdr`), which may park, is called with.
+//!
+//! **Against a `dlopen` meanwhile**, which has its library's values written into this block while those of before are. The loader's table of modules is
+//! looked at before and after. An entry gets a new generation whenever its library comes or goes, and the loader writes that before it writes into any
+//! block. If it is not seen after the copy, then it came later, and so do the loader's values. Otherwise all is done once more.
 //!
 //! Most programs load no such library. Then the whole costs one load: the loader's entry for the first module after those present at the
 //! start is empty and stays so.
 
 use super::Identity;
-use super::symbols::{LinkMap, ModuleEntry, ModuleTable};
-use std::ffi::{c_int, c_void};
+use super::self_check::Scratch;
+use super::symbols::ModuleTable;
+use crate::sys::fault::write_stderr;
+use std::ffi::c_void;
+use std::ops::Range;
 use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::fence;
 
 /// One entry of a block's vector, by module id: `dtv_t`.
 #[repr(C)]
@@ -31,31 +44,55 @@ const UNALLOCATED: usize = usize::MAX;
 pub(super) const VECTOR: usize = 8;
 
 /// How to notice such libraries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Late {
     table: ModuleTable,
     first: usize,
     /// Not 0 as soon as there was one.
     sign: *const usize,
+    /// What lies between the static thread-locals that were there at the start, as distances below the thread pointer.
+    between: Vec<Range<usize>>,
+    /// The last image that was made. Nobody waits for it: who does not get it makes one.
+    image: Mutex<Option<Image>>,
 }
 
-struct Restoring<'a> {
-    late: &'a Late,
-    /// The next link map: the loader tells of objects in the order of its list.
-    map: *const LinkMap,
-    tp: usize,
-    static_bytes: usize,
+/// Which libraries the loader's table has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Version {
+    /// The sum of all generations: each of them only grows.
+    Sum(usize),
+    /// The table has more than its first part. Others cannot be walked: some releases link a part before it is filled.
+    Unknown,
+}
+
+/// A block that glibc has made, of which nothing is used but what lies between.
+#[derive(Debug)]
+struct Image {
+    scratch: Scratch,
+    version: Version,
+    /// The newest module that glibc saw when it made it.
+    generation: usize,
 }
 
 impl Late {
-    pub(super) fn new(table: ModuleTable, first: usize) -> Late {
+    /// `taken`: where static thread-locals lie, as distances below the thread pointer, of which there are `static_bytes`.
+    pub(super) fn new(table: ModuleTable, first: usize, mut taken: Vec<Range<usize>>, static_bytes: usize) -> Late {
         let sign = if first < table.length {
             // SAFETY: an entry of the table.
             unsafe { &raw const (*table.entries.add(first)).generation }
         } else {
             table.next
         };
-        Late { table, first, sign }
+        taken.sort_by_key(|range| range.start);
+        let mut between = Vec::new();
+        let mut from = 0;
+        for Range { start, end } in taken {
+            between.push(from..start);
+            from = end.max(from);
+        }
+        between.push(from..static_bytes);
+        between.retain(|range| !range.is_empty());
+        Late { table, first, sign, between, image: Mutex::new(None) }
     }
 
     #[inline]
@@ -65,91 +102,27 @@ impl Late {
         unsafe { self.sign.read_volatile() != 0 }
     }
 
-    /// Whether a library with thread-locals may have been loaded since the block at `tp` was made: the table has a newer entry than the block's
-    /// vector, or more entries than its first part. Takes no lock of the loader's, which a parked goroutine may hold.
-    ///
-    /// # Safety
-    /// A made block that nobody uses.
-    unsafe fn is_newer_than(&self, tp: usize) -> bool {
-        // SAFETY: the block's vector, whose first entry has the generation of the newest module that the loader saw when it made it.
-        let known = unsafe { (**((tp + VECTOR) as *const *const VectorEntry)).data };
+    fn version(&self) -> Version {
         // SAFETY: a word of the loader's, which is never freed.
         if unsafe { self.table.next.read_volatile() } != 0 {
-            return true;
+            return Version::Unknown;
         }
-        let is_newer = |id: usize| {
-            // SAFETY: an entry of the table. Volatile: the loader writes it, the map first.
-            let ModuleEntry { generation, map } = unsafe { self.table.entries.add(id).read_volatile() };
-            map != 0 && generation > known
-        };
-        (self.first..self.table.length).any(is_newer)
+        // SAFETY: an entry of the table. Volatile: the loader writes it.
+        let generation = |id: usize| unsafe { (&raw const (*self.table.entries.add(id)).generation).read_volatile() };
+        Version::Sum((self.first..self.table.length).map(generation).sum())
     }
-}
 
-impl Restoring<'_> {
-    /// The link map of the object that the loader tells of. (The table of modules has them, too, but of what is loaded later in parts that may just
-    /// be made.)
+    /// Writes what `image` has between into the block at `tp`.
     ///
     /// # Safety
-    /// The loader's lock is held (so: called back by it), and `info` is what it tells.
-    unsafe fn map_of(&mut self, info: &libc::dl_phdr_info) -> Option<*const LinkMap> {
-        loop {
-            let map = self.map;
-            // SAFETY: null, or a link map, none of which comes or goes meanwhile.
-            let LinkMap { address, name, next, .. } = unsafe { map.as_ref() }?;
-            self.map = *next;
-            if (*address, *name) == (info.dlpi_addr as usize, info.dlpi_name) {
-                return Some(map);
+    /// A made block in which nobody uses a library that was loaded after the start.
+    unsafe fn copy(&self, image: &Image, tp: usize) {
+        for &Range { start, end } in &self.between {
+            // SAFETY: the same place in two made blocks.
+            unsafe {
+                let from = (image.scratch.tp() - end) as *const u8;
+                ptr::copy_nonoverlapping(from, (tp - end) as *mut u8, end - start);
             }
-        }
-    }
-
-    /// How far below the thread pointer the static thread-locals lie of the object with this map; `None` if they are dynamic.
-    ///
-    /// # Safety
-    /// As for `map_of`, which gave it.
-    unsafe fn static_place(&self, map: *const LinkMap) -> Option<usize> {
-        // SAFETY: a field of the link map.
-        let below = unsafe { map.byte_add(self.late.table.static_offset).cast::<usize>().read() };
-        // 0: none. All ones: has to be dynamic.
-        (below != 0 && below != usize::MAX).then_some(below)
-    }
-}
-
-/// # Safety
-/// Called by `dl_iterate_phdr` with a `Restoring` as data.
-unsafe extern "C" fn restore_one(info: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> c_int {
-    // SAFETY: see above.
-    let restoring = unsafe { &mut *data.cast::<Restoring<'_>>() };
-    // SAFETY: the loader's record, valid during the call.
-    let info = unsafe { &*info };
-    // SAFETY: the loader holds its lock while it calls us.
-    let Some(map) = (unsafe { restoring.map_of(info) }) else { return 0 };
-    let id = info.dlpi_tls_modid;
-    if id < restoring.late.first {
-        return 0;
-    }
-    // SAFETY: the loader holds its lock while it calls us, and this module is loaded.
-    if let Some(below) = unsafe { restoring.static_place(map) }
-        && below <= restoring.static_bytes
-    {
-        // SAFETY: the module's place in the current block, in which nothing of the goroutine's runs any more.
-        unsafe { restore_static(info, restoring.tp - below) };
-    }
-    0
-}
-
-/// # Safety
-/// `info` is a loaded module whose thread-locals lie at `place`.
-unsafe fn restore_static(info: &libc::dl_phdr_info, place: usize) {
-    // SAFETY: the module's table of program headers.
-    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-    for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
-        let (image, length) = ((info.dlpi_addr + header.p_vaddr) as *const u8, header.p_filesz as usize);
-        // SAFETY: the module's image, and so many bytes at its place.
-        unsafe {
-            ptr::copy_nonoverlapping(image, place as *mut u8, length);
-            ptr::write_bytes((place + length) as *mut u8, 0, header.p_memsz as usize - length);
         }
     }
 }
@@ -182,30 +155,60 @@ impl Identity {
         }
     }
 
-    /// Sets to their initial values what a library has in the block that was loaded after the block was made and before the loader knew it.
-    ///
-    /// # Safety
-    /// A made block that nobody uses.
-    #[cold]
-    pub(super) unsafe fn catch_up(&self, tp: usize) {
-        // SAFETY: as the caller says.
-        unsafe {
-            if self.late.is_newer_than(tp) {
-                self.restore_late(tp);
-            }
-        }
-    }
-
     /// Sets static thread-locals of libraries loaded after the start to their initial values.
     ///
     /// # Safety
     /// A made block in which nobody uses such a library now.
     #[cold]
-    unsafe fn restore_late(&self, tp: usize) {
-        // SAFETY: a word of the loader's. The program's map, which is the first, never goes.
-        let map = unsafe { self.late.table.maps.read_volatile() };
-        let mut restoring = Restoring { late: &self.late, map, tp, static_bytes: self.offsets.static_bytes };
-        // SAFETY: the callback matches the data passed with it.
-        unsafe { libc::dl_iterate_phdr(Some(restore_one), (&raw mut restoring).cast()) };
+    pub(super) unsafe fn restore_late(&self, tp: usize) {
+        let late = &self.late;
+        loop {
+            let version = late.version();
+            let mut kept = late.image.try_lock().ok();
+            let known = kept.as_deref_mut().and_then(Option::take);
+            let known = known.filter(|image| version != Version::Unknown && image.version == version);
+            let image = known.unwrap_or_else(|| self.make_image(version));
+            // SAFETY: as the caller says.
+            unsafe { late.copy(&image, tp) };
+            // Pairs with the locked instructions of the loader's, which writes its table, then the blocks: see the module.
+            fence(SeqCst);
+            let is_right = match late.version() {
+                Version::Unknown => self.make_image(version).generation == image.generation,
+                now => now == version,
+            };
+            if is_right {
+                if let Some(mut kept) = kept {
+                    *kept = Some(image);
+                }
+                return;
+            }
+        }
+    }
+
+    /// What a new block has now.
+    fn make_image(&self, version: Version) -> Image {
+        let Some(image) = self.try_make_image(version) else {
+            // As glibc, which has nobody to tell either.
+            write_stderr(b"gort: no memory for the initial values of thread-locals\n");
+            std::process::abort();
+        };
+        image
+    }
+
+    fn try_make_image(&self, version: Version) -> Option<Image> {
+        let scratch = Scratch::new(self).ok()?;
+        let tp = scratch.tp();
+        // SAFETY: zeroed memory of ours with room for a block; glibc writes the vector's address and the images.
+        if unsafe { (self.functions.allocate)(tp as *mut c_void) }.is_null() {
+            return None;
+        }
+        // SAFETY: made just now. The vector's first entry has the generation; then it is freed, and the images stay.
+        let generation = unsafe {
+            let generation = (**((tp + VECTOR) as *const *const VectorEntry)).data;
+            self.discard(tp);
+            self.forbid_rseq(tp);
+            generation
+        };
+        Some(Image { scratch, version, generation })
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Identity {
     malloc_reason: &'static str,
 }
 
-// SAFETY: everything in it is read only after `probe`; the table of keys is glibc's, written by glibc and read as volatile.
+// SAFETY: everything in it is read only after `probe`, or behind a mutex; the tables of keys and modules are glibc's, written by glibc and read as volatile.
 unsafe impl Send for Identity {}
 // SAFETY: as above.
 unsafe impl Sync for Identity {}
@@ -107,7 +107,7 @@ pub(crate) fn probe() -> Result<Identity, Unavailable> {
         keys: symbols.keys,
         first_keys: reference.first_keys,
         exit: reference.exit,
-        late: Late::new(symbols.modules, image.first_late_module()),
+        late: Late::new(symbols.modules, image.first_late_module(), image.places(), symbols.offsets.static_bytes),
         image,
         record,
         roster,

@@ -228,6 +228,7 @@ extern "C" fn thread_b(argument: *mut c_void) -> *mut c_void {
 }
 
 /// Zeroed memory for one block.
+#[derive(Debug)]
 pub(super) struct Scratch {
     base: usize,
     bytes: usize,

@@ -6,7 +6,7 @@
 //! `self_check` have compared it with real threads.
 
 use super::super::Unavailable;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::transmute;
 
 /// The functions a block's life needs.
@@ -80,30 +80,16 @@ pub(super) struct ModuleTable {
     pub(super) length: usize,
     /// Where the loader links the next part, once the first is full.
     pub(super) next: *const usize,
-    /// The place of `l_tls_offset` in a link map.
-    pub(super) static_offset: usize,
-    /// Where the loader has its first link map, the program's.
-    pub(super) maps: *const *const LinkMap,
-}
-
-/// The public part of `struct link_map`, one for each loaded object, in the order in which `dl_iterate_phdr` tells of them.
-#[repr(C)]
-#[derive(Debug)]
-pub(super) struct LinkMap {
-    pub(super) address: usize,
-    pub(super) name: *const c_char,
-    dynamic: usize,
-    pub(super) next: *const LinkMap,
 }
 
 /// `struct dtv_slotinfo`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModuleEntry {
-    /// 0 until a library that is loaded at run time gets the entry.
+    /// 0 until a library that is loaded at run time gets the entry; grows whenever one gets or leaves it.
     pub(super) generation: usize,
     /// The module's link map, null if it is unloaded.
-    pub(super) map: usize,
+    _map: usize,
 }
 
 /// All of it.
@@ -235,14 +221,10 @@ impl ModuleTable {
             unsafe { *((global + offset(c"_thread_db_rtld_global__dl_tls_dtv_slotinfo_list")?) as *const usize) };
         // SAFETY: a field of that part, which is set when it is made.
         let length = unsafe { *((part + offset(c"_thread_db_dtv_slotinfo_list_len")?) as *const usize) };
-        // SAFETY: `struct r_debug`, public: a number, then the first link map.
-        let maps = unsafe { need(c"_r_debug")?.cast::<*const LinkMap>().add(1) };
         Ok(ModuleTable {
-            maps,
             entries: (part + offset(c"_thread_db_dtv_slotinfo_list_slotinfo")?) as *const ModuleEntry,
             length,
             next: (part + offset(c"_thread_db_dtv_slotinfo_list_next")?) as *const usize,
-            static_offset: offset(c"_thread_db_link_map_l_tls_offset")?,
         })
     }
 }
