@@ -63,7 +63,7 @@ pub(super) fn find(m: &'static M, first: Option<&'static G>) -> Option<(&'static
             if let Some(rescued) = rescue::begin(m) {
                 return Some(rescued);
             }
-            if !hogs::comes_back(m) {
+            if !hogs::comes_back(m) || rescue::leaves(m) {
                 return None;
             }
             match idle::acquire(m) {
@@ -147,15 +147,18 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
         run_timers(m, p);
     }
     // A pair that keeps handing over in the run-next slot hardly moves the tick.
-    let is_chain_over = p.is_chain_over();
+    let is_end_of_chain = p.is_chain_over() && p.gives_global_a_turn();
     // Those that are late have no turn before the own queue at every look: there may always be some.
-    let is_turn_of_late = (is_asked || looks_for_timers) && global::has_late();
-    if tick.is_multiple_of(FAIRNESS) || is_chain_over || is_turn_of_late {
+    let is_turn_of_late = (is_asked || looks_for_timers) && !tick.is_multiple_of(FAIRNESS) && global::has_late();
+    if tick.is_multiple_of(FAIRNESS) || is_end_of_chain || is_turn_of_late {
         if global::has_work() {
             // Without a poll in the same turn: it would refill the ring before the global queue is empty, turn after turn, and what has
             // spilled there would wait for ever.
+            let mut central = SCHED.central.lock();
             // SAFETY: the M owns the P.
-            if let Some(g) = unsafe { SCHED.central.lock().take(p, false) } {
+            let found = if is_turn_of_late { unsafe { central.take(p, false) } } else { central.take_other() };
+            drop(central);
+            if let Some(g) = found {
                 p.reset_chain();
                 return Some(g);
             }

@@ -5,8 +5,9 @@
 //! to timers and the network for Ps that did not, or a timer has fired at a P whose ring is full. For them a P looks whenever it looks for
 //! timers, and when sysmon asks it to.
 //!
-//! Where there is more to do than can be done, somebody is late all the time. So every eighth of those that are taken is one of the others, if
-//! there are any: new ones, those whose P was taken, those that a thread has made ready. Before, none of them ever had a turn.
+//! Where there is more to do than can be done, somebody is late all the time. So every fourth of those that are taken is one of the others, if
+//! there are any, and each that a P takes in its 61st run: new ones, those whose P was taken, those that a thread has made ready. Before, none of them
+//! ever had a turn.
 
 use super::m::Rest;
 use super::p::P;
@@ -21,7 +22,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 /// Most goroutines that one look takes along.
 const BATCH: usize = 128;
 /// So many that are late are taken in a row while others wait. Each of the others may compute for long, and delay all that are late.
-const LATE_IN_A_ROW: u32 = 7;
+const LATE_IN_A_ROW: u32 = 3;
 /// Of so many threads one is kept for those who are late, if it sleeps.
 const KEPT_ONE_IN: usize = 32;
 
@@ -99,6 +100,13 @@ impl Central {
         debug_assert!(self.queue.len() + array.len() <= self.queue.capacity());
         self.queue.extend(array);
         self.publish_len();
+    }
+
+    /// Takes one that is not late, if there is one.
+    pub(super) fn take_other(&mut self) -> Option<&'static G> {
+        let first = self.queue.pop_front().or_else(|| self.late.pop());
+        self.publish_len();
+        first
     }
 
     /// Takes a goroutine, and a fair share of the others into the ring of `p`.

@@ -43,6 +43,10 @@ pub(super) fn adopt(m: &'static M, p: &'static P) {
     // Relaxed: a hint for `resize` and dumps.
     m.p_seen.store(ptr::from_ref(p).cast_mut(), Relaxed);
     wake_sysmon_if_asleep();
+    // Relaxed, all of them: a wake-up that is missed is made up for by sysmon's next round.
+    if SCHED.sysmon_rests.load(Relaxed) && SCHED.spinning.idle() == 0 && SCHED.sysmon_rests.swap(false, Relaxed) {
+        super::sysmon::wake();
+    }
 }
 
 /// How a rest has ended.

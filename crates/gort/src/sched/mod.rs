@@ -144,6 +144,8 @@ pub(crate) struct Sched {
     /// Sysmon's futex, and whether it sleeps until woken.
     pub(crate) sysmon_word: AtomicU32,
     pub(crate) sysmon_asleep: AtomicBool,
+    /// It has seen nobody run and waits for long: who takes the last idle P wakes it.
+    pub(crate) sysmon_rests: AtomicBool,
     pub(crate) ms_wanted: AtomicU32,
     /// Threads that have been started and have not looked for work yet: they will.
     pub(crate) ms_starting: AtomicU32,
@@ -216,6 +218,7 @@ pub(crate) static SCHED: Sched = Sched {
     hogged: AtomicBool::new(false),
     sysmon_word: AtomicU32::new(0),
     sysmon_asleep: AtomicBool::new(false),
+    sysmon_rests: AtomicBool::new(false),
     ms_wanted: AtomicU32::new(0),
     ms_starting: AtomicU32::new(0),
     spawned_outside: AtomicU64::new(0),

@@ -46,6 +46,8 @@ pub(crate) struct P {
     /// Counts runs; what the queue gives, not the run-next slot.
     pub(super) tick: Cell<u32>,
     chain: Cell<u32>,
+    /// The last turn that a chain gave away went to the global queue.
+    chain_gave_global: Cell<bool>,
     rng: UnsafeCell<Rng>,
     free: UnsafeCell<Vec<&'static G>>,
     stacks: UnsafeCell<Vec<Stack>>,
@@ -87,6 +89,7 @@ impl P {
             owner: Owner::new(),
             tick: Cell::new(id.wrapping_mul(7)),
             chain: Cell::new(0),
+            chain_gave_global: Cell::new(false),
             rng: UnsafeCell::new(Rng::stream(seed, u64::from(id))),
             free: UnsafeCell::new(Vec::with_capacity(2 * RECORDS)),
             stacks: UnsafeCell::new(Vec::with_capacity(STACKS)),
@@ -155,6 +158,13 @@ impl P {
     #[inline(always)]
     pub(super) fn is_chain_over(&self) -> bool {
         self.chain.get() >= CHAIN
+    }
+
+    /// A chain is over. True if the global queue has the turn then: that and the ring have it by turns, since neither may ever be empty.
+    pub(super) fn gives_global_a_turn(&self) -> bool {
+        let gives = !self.chain_gave_global.get();
+        self.chain_gave_global.set(gives);
+        gives
     }
 
     /// The run-next slot has been served once more in a row.

@@ -15,7 +15,7 @@
 //! Not in bound mode, where who has begun can go on on its own thread only.
 
 use super::p::P;
-use super::{M, SCHED, fixed, idle, snapshot, start};
+use super::{M, SCHED, bound, fixed, idle, snapshot, start};
 use crate::g::G;
 use crate::sys::call::Place;
 use crate::sys::{aloud, clock, thread};
@@ -134,6 +134,17 @@ fn say_once(live: usize, most: usize) {
         );
         SAID.store(aloud::offer(line.as_bytes()), Relaxed);
     }
+}
+
+/// `m`, whose goroutine has left without a P, ends if there are more threads than allowed. It would begin another goroutine, which might block as well, and
+/// each turn of the lock would use up one more thread beyond the limit. So one is enough for as many as may want that lock.
+pub(super) fn leaves(m: &'static M) -> bool {
+    let leaves = start::is_beyond_limit() && !bound::must_stay(m);
+    if leaves {
+        // Its goroutine may be queued, and this M would have looked.
+        idle::wake_for_work();
+    }
+    leaves
 }
 
 /// `m`, which is new, begins with what it was made for.

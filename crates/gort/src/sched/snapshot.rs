@@ -101,6 +101,11 @@ pub(crate) fn has_armed_timers() -> bool {
     is_armed(&SCHED.timers) || ps().any(|p| is_armed(&p.timers))
 }
 
+/// Runs of goroutines so far.
+pub(super) fn runs() -> u64 {
+    ps().fold(0, |sum, p| sum.wrapping_add(p.counters.runs.get()))
+}
+
 /// Goroutines alive: queued, running, parked or ending.
 pub(crate) fn goroutines() -> u64 {
     // Ends first: a goroutine that starts and ends meanwhile is then not counted as one that ended without having started. What each of those

@@ -140,7 +140,8 @@ fn start_threads() -> thread::Thread {
     let procs = SCHED.procs.load(Relaxed);
     for index in 0..idle_ps {
         if let Err(error) = new_m(None) {
-            if index == 0 && idle_ps == procs {
+            // Threads that an earlier stop has left in calls come back, and find work.
+            if index == 0 && idle_ps == procs && SCHED.ms_live.load(Relaxed) == 0 {
                 refuse(&format!("cannot start the first thread: {error}"));
             }
             break;
@@ -293,6 +294,12 @@ pub(super) fn add_m() {
 pub(super) fn threads_in_use() -> usize {
     // Relaxed: a picture, but for who makes threads.
     SCHED.ms_live.load(Relaxed) + crate::uring::reserved_threads()
+}
+
+/// There are more threads than allowed: somebody had to be rescued, or files need some.
+pub(super) fn is_beyond_limit() -> bool {
+    // Relaxed: a setting.
+    threads_in_use() > SCHED.max_threads.load(Relaxed)
 }
 
 /// No more threads for everybody may be made.

@@ -14,7 +14,8 @@
 //! - drives a shutdown (`stop`), and ends last.
 //!
 //! It looks every 20 µs while Ps are to be taken or somebody wakes it, doubling to 10 ms when not, and sleeps until woken once everything has
-//! been idle for a second: an idle process makes no wake-ups.
+//! been idle for a second: an idle process makes no wake-ups. If nobody has run since the look before, whoever takes the last idle P wakes it: in a
+//! process that does little all Ps may block at once, and the next looks would be 10 and 20 ms away.
 //!
 //! A look shows that an M is in user code, not for how long. So another one follows 20 µs later, and as long as the M stays there more at 0.4 ms and
 //! 1 ms: calls that last about as long as sysmon sleeps would otherwise be new at every look, and none of them would ever be noticed. Once one was
@@ -74,6 +75,8 @@ const HOG_NS: u64 = 1_000_000;
 const BURNT_NS: u64 = SLICE_NS / 4;
 /// A thread that waits for a processor keeps its P for so long: another thread would wait as well.
 const STARVED_NS: u64 = 10 * SLICE_NS;
+/// Who waits for longer than this, and has seen nobody run, is woken when the last idle P is taken.
+const REST_NS: u64 = 1_000_000;
 /// All idle for so long: sleep until woken. A thread that is blocked for so long counts as idle.
 const SETTLED_NS: u64 = 1_000_000_000;
 
@@ -130,6 +133,7 @@ fn watch(mut eyes: Eyes) {
     let mut quiet = 0;
     let mut idle_since_ns = None;
     let (mut away_until_ns, mut is_second) = (0, false);
+    let (mut runs, mut is_alarmed) = (0, false);
     let mut deadlock = deadlock::Watch::new();
     let mut quota = quota::Watch::new();
     let mut scavenger = Scavenger::new();
@@ -158,7 +162,12 @@ fn watch(mut eyes: Eyes) {
         // is not waited for, and a shutdown has a limit.
         patience.set(!round.hogs && stop::is_running());
         let is_busy = round.uneven || round.hogs || round.backlog || round.inside && now_ns < away_until_ns;
-        if round.acted || was_woken {
+        if std::mem::take(&mut is_alarmed) {
+            // Whoever has the last P may block in a moment. Not as often as for a request: in most cases all goes well.
+            quiet = QUIET_ROUNDS;
+            delay_ns = LONGEST_BUSY_NS;
+            second.has_found();
+        } else if round.acted || was_woken {
             quiet = 0;
             delay_ns = SHORTEST_NS;
         } else {
@@ -221,7 +230,12 @@ fn watch(mut eyes: Eyes) {
             // Timers of Ps that hogs hold are ours to fire.
             until_ns = until_ns.min(idle::earliest_timer().max(now_ns + SHORTEST_NS));
         }
+        let runs_before = std::mem::replace(&mut runs, snapshot::runs());
+        let rests = runs == runs_before && until_ns > now_ns + REST_NS;
+        // Relaxed: see `idle::adopt`.
+        SCHED.sysmon_rests.store(rests, Relaxed);
         futex::wait(&SCHED.sysmon_word, 0, Some(until_ns));
+        is_alarmed = rests && !SCHED.sysmon_rests.swap(false, Relaxed);
         steady.has_waited(until_ns);
     }
 }

@@ -45,7 +45,7 @@ fn who_is_late_does_not_wait_for_many_that_give_way() {
 }
 
 /// A thousand sleep for 1 ms and compute for some microseconds, which is several times what one P can do, so that somebody is late all the time. New
-/// ones still begin, and who gives way has turns.
+/// ones still begin, and who gives way has turns, also beside two that keep handing over to each other.
 #[test]
 fn who_is_late_all_the_time_does_not_starve_the_others() {
     let this = child::of(|_| {
@@ -63,12 +63,21 @@ fn who_is_late_all_the_time_does_not_starve_the_others() {
                 })
             })
             .collect();
+        let (ping, pings) = gort::chan::bounded(0);
+        let (pong, pongs) = gort::chan::bounded(0);
+        let asks = gort::go(move || {
+            while !OVER.load(Relaxed) {
+                ping.send(()).unwrap();
+                pongs.recv().unwrap();
+            }
+        });
+        let answers = gort::go(move || pings.iter().for_each(|()| pong.send(()).unwrap()));
         // All that were made before have begun by then: the queue is one.
         let gives_way = gort::go(|| (0..50).for_each(|_| gort::yield_now()));
         gives_way.join().unwrap();
         gort::go(|| {}).join().unwrap();
         OVER.store(true, Relaxed);
-        all.into_iter().for_each(|one| one.join().unwrap());
+        all.into_iter().chain([asks, answers]).for_each(|one| one.join().unwrap());
     });
     this.case("").env("GORT_MAXPROCS", "1").run().exited(0);
 }

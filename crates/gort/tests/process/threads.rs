@@ -108,9 +108,9 @@ fn a_lock_whose_holder_finds_no_thread_is_let_go() {
                 *shared += 1;
             }
         };
-        let all: Vec<_> = (0..50).map(|_| gort::go(contend)).collect();
+        let all: Vec<_> = (0..200).map(|_| gort::go(contend)).collect();
         all.into_iter().for_each(|one| one.join().unwrap());
-        assert_eq!(*SHARED.lock().unwrap(), 150);
+        assert_eq!(*SHARED.lock().unwrap(), 600);
         assert!(count_of_ms() <= 8 + 16);
     });
     // A move needs one thread more for each goroutine that is to go on.
@@ -121,6 +121,34 @@ fn a_lock_whose_holder_finds_no_thread_is_let_go() {
         let ended = this.case("").env("GORT_MAX_THREADS", "8").env("GORT_MAXPROCS", procs).run();
         ended.exited(0).says_once("gort: all 8 threads are blocked, and goroutines that have begun wait for one");
     }
+}
+
+/// A start after a stop that has left as many threads in calls as there may be: they come back, and run what there is.
+#[test]
+fn a_start_beside_as_many_threads_in_calls_as_may_be_waits_for_one() {
+    let this = child::of(|_| {
+        let (reader, writer) = pipe();
+        let blocked_now = Arc::new(AtomicUsize::new(0));
+        let blocked: Vec<_> = (0..4)
+            .map(|_| {
+                let blocked_now = blocked_now.clone();
+                gort::go(move || {
+                    blocked_now.fetch_add(1, SeqCst);
+                    read_byte(reader);
+                })
+            })
+            .collect();
+        wait_until(|| blocked_now.load(SeqCst) == blocked.len());
+        assert!(!gort::runtime::shutdown(Instant::now()).is_empty());
+        let other = gort::go(|| 7);
+        blocked.iter().for_each(|_| write_byte(writer));
+        assert_eq!(other.join().unwrap(), 7);
+        blocked.into_iter().for_each(|one| one.join().unwrap());
+    });
+    if needs_migration("what has begun on a blocked thread keeps it") {
+        return;
+    }
+    this.case("").env("GORT_MAX_THREADS", "4").env("GORT_MAXPROCS", "2").run().exited(0);
 }
 
 /// More Ps than threads: as many run at once as there are threads, and nobody burns a processor for the rest.

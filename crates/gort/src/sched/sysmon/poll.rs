@@ -7,7 +7,7 @@
 use crate::g::GList;
 use crate::netpoll::Batch;
 use crate::sched::find::{POLL_BRIEF, POLL_NOBODY};
-use crate::sched::{SCHED, fixed};
+use crate::sched::{SCHED, fixed, snapshot};
 use crate::sys::poller::Timeout;
 use gort_lockfree::runq::CAP;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
@@ -34,7 +34,7 @@ impl Poll {
     pub(super) fn look(&mut self, now_ns: u64, is_hogged: bool, ready: &mut GList) {
         // Relaxed: hints.
         let last_ns = SCHED.last_poll_ns.load(Relaxed);
-        let runs = runs();
+        let runs = snapshot::runs();
         if self.seen_ns != last_ns {
             (self.seen_ns, self.seen_runs) = (last_ns, runs);
         }
@@ -59,11 +59,4 @@ impl Poll {
         SCHED.polling.store(POLL_NOBODY, SeqCst);
         SCHED.sysmon_polls.fetch_add(1, Relaxed);
     }
-}
-
-/// Runs of goroutines up to now.
-fn runs() -> u64 {
-    let made = SCHED.ps_made.load(Acquire);
-    // SAFETY: the first `ps_made` entries are set, and Ps are never freed.
-    SCHED.ps[..made].iter().map(|p| unsafe { &*p.load(Acquire) }.counters.runs.get()).sum()
 }
