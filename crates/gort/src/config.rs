@@ -14,6 +14,7 @@
 //! | `GORT_PERTURB` | list of `yield`, `steal`, `move`, `wake` | none |
 //! | `GORT_SEED` | a number of 64 bits | drawn |
 //! | `GORT_MODE` | `auto`, `migrating` or `bound` | `auto` |
+//! | `GORT_IDENTITY` | `a` | `a` |
 //! | `GORT_FS` | `auto`, `uring`, `threads` | `auto` |
 //! | `GORT_MEMBARRIER` | `on`, `off` | `on` |
 //! | `GORT_HOG_NICE` | 0..=19 | 10 |
@@ -208,7 +209,7 @@ struct Variable {
 }
 
 #[rustfmt::skip]
-static KNOWN: [Variable; 18] = [
+static KNOWN: [Variable; 19] = [
     Variable {
         name: "GORT_MAXPROCS",
         expected: "1..=1024, or unset to follow the CPU quota",
@@ -268,6 +269,11 @@ static KNOWN: [Variable; 18] = [
         name: "GORT_MODE",
         expected: "auto, migrating or bound",
         apply: |config, text| { config.mode = word(text, &[("auto", Mode::Auto), ("migrating", Mode::Migrating), ("bound", Mode::Bound)])?; Ok(()) },
+    },
+    Variable {
+        name: "GORT_IDENTITY",
+        expected: "a, the one way in which a goroutine gets a thread's identity; GORT_MODE=bound does without",
+        apply: |_, text| word(text, &[("a", ())]),
     },
     Variable {
         name: "GORT_FS",

@@ -21,6 +21,7 @@
 //! | `GORT_FS` | what waits for disks, see [`Files`]: `uring`, or the program ends; `threads`; `auto`: io_uring where it can be had | `auto` |
 //! | `GORT_MEMBARRIER` | `off`: as if the kernel had no `membarrier` | `on` |
 //! | `GORT_MODE` | `migrating` or `bound`, see [`Mode`]; `auto`: migrating where it can be had | `auto` |
+//! | `GORT_IDENTITY` | `a`: how a goroutine gets a thread's identity in the mode `migrating`. There is no other way; a program that asks for one is told so | `a` |
 //! | `GORT_TEST_TIMEOUT` | time limit of every run of a `#[gort::test]` (`30`, `30s`, `500ms`, `5m`), over what the test says | what the test says, or 30 s |
 //! | `GORT_TEST_SCALE` | factor on the work of gort's own tests | 1 |
 //!

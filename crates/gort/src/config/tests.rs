@@ -117,6 +117,7 @@ fn wrong_values_of_every_kind_are_refused() {
         ("GORT_PERTURB", &["", "none", "yield,,wake", "yield;wake", "Yield"]),
         ("GORT_SEED", &["", "0x", "0xg", "-1", "18446744073709551616", "0x10000000000000000", "1e3"]),
         ("GORT_MODE", &["native", ""]),
+        ("GORT_IDENTITY", &["b", ""]),
         ("GORT_MEMBARRIER", &["0"]),
         ("GORT_RETAKE", &["no"]),
         ("GORT_TEST_SCALE", &["0", "-1", "nan", "inf", "1001", "x"]),

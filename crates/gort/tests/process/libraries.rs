@@ -326,3 +326,34 @@ fn goroutines_end_while_another_is_parked_in_a_callback_of_the_loaders() {
         None => println!("skipped: there is no C compiler"),
     }
 }
+
+/// One in a namespace of its own (`dlmopen`), of which the program's link maps know nothing.
+#[test]
+fn a_library_in_another_namespace_is_new_for_the_next_goroutine() {
+    const FIXED: &str = "__thread int counter = 41; int next(void) { return ++counter; }";
+    let this = child::of(|path| {
+        let waiting = gort::go(gort::park);
+        gort::go(|| ()).join().unwrap();
+        let path = CString::new(path).unwrap();
+        // SAFETY: loads a library without initialisers, whose function is of this type.
+        let next = unsafe {
+            let handle = libc::dlmopen(libc::LM_ID_NEWLM, path.as_ptr(), libc::RTLD_NOW);
+            if handle.is_null() {
+                return println!("skipped: no other namespace");
+            }
+            std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(libc::dlsym(handle, c"next".as_ptr()))
+        };
+        let values: Vec<_> = (0..3).map(|_| gort::go(move || next()).join().unwrap()).collect();
+        assert_eq!(values, [42; 3]);
+        waiting.goroutine().unpark();
+        waiting.join().unwrap();
+    });
+    if needs_migration("thread-locals are shared by the goroutines of a thread") {
+        return;
+    }
+    let scratch = Scratch::new();
+    match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
+        Some(library) => drop(this.case(library.to_str().unwrap()).env("GORT_MAXPROCS", "1").run().exited(0)),
+        None => println!("skipped: there is no C compiler"),
+    }
+}
