@@ -328,6 +328,7 @@ fn goroutines_end_while_another_is_parked_in_a_callback_of_the_loaders() {
 }
 
 /// One in a namespace of its own (`dlmopen`), of which the program's link maps know nothing.
+#[cfg(target_env = "gnu")]
 #[test]
 fn a_library_in_another_namespace_is_new_for_the_next_goroutine() {
     const FIXED: &str = "__thread int counter = 41; int next(void) { return ++counter; }";
