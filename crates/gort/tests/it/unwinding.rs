@@ -203,6 +203,15 @@ fn place(at: &AtomicUsize) -> String {
     )
 }
 
+/// How this program was started, up to its own arguments: by a dynamic loader that was named, perhaps (`cargo xtask libcs`).
+fn this_program() -> Vec<String> {
+    let line = std::fs::read_to_string("/proc/self/cmdline").unwrap();
+    let words: Vec<&str> = line.split('\0').collect();
+    let name = std::env::args().next().unwrap();
+    let at = words.iter().position(|word| **word == name).unwrap();
+    words[..=at].iter().map(|&word| word.to_owned()).collect()
+}
+
 /// A park, a call as the thread and one on another stack, instruction by instruction: every walk ends where the goroutine or the thread begins, and what
 /// runs between two goroutines touches no thread-local.
 #[test]
@@ -210,8 +219,9 @@ fn the_stack_can_be_walked_at_each_instruction_of_a_park() {
     if std::env::var_os(CHILD).is_some() {
         return play();
     }
-    let this = std::env::current_exe().unwrap();
-    let output = Command::new(this)
+    let mut this = this_program();
+    let output = Command::new(this.remove(0))
+        .args(this)
         .args(["--exact", "--nocapture", "unwinding::the_stack_can_be_walked_at_each_instruction_of_a_park"])
         .env(CHILD, "1")
         // One thread, which keeps the flag: whoever is resumed elsewhere is not stepped any more.
