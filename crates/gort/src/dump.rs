@@ -9,11 +9,12 @@
 
 use crate::g::{G, Status, WaitReason, registry};
 use crate::sched::{SCHED, fixed, names, snapshot};
+use crate::sys::call::Place;
 use crate::sys::{aloud, clock, fault, thread};
 use std::fmt::{self, Write as _};
 use std::panic::Location;
-use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64};
 
 /// The whole picture.
 pub(crate) fn text() -> String {
@@ -39,6 +40,15 @@ pub(crate) fn text() -> String {
 /// Milliseconds since the first start, as waits are noted; 0 before it.
 pub(crate) fn now_ms() -> u64 {
     if SCHED.fixed.is_set() { (clock::now_ns() - fixed().start_ns) / 1_000_000 } else { 0 }
+}
+
+/// The goroutine for which `#[gort::main]` waits; 0 without it.
+static MAIN: AtomicU64 = AtomicU64::new(0);
+
+/// The calling thread will wait for `goroutine` as `#[gort::main]`.
+pub(crate) fn note_main(goroutine: crate::GoroutineId) {
+    // Relaxed: for dumps.
+    MAIN.store(goroutine.as_u64(), Relaxed);
 }
 
 const NOBODY: u8 = 0;
@@ -82,7 +92,11 @@ fn add_entry(out: &mut String, g: &'static G, now_ms: u64) -> Option<()> {
     }
     let kind = if g.is_thread() { "thread" } else { "goroutine" };
     // Cloned, so that nothing is allocated under the registry's lock.
-    let name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
+    let mut name = registry::with_extra(g, |extra| extra.and_then(|extra| extra.name.clone()));
+    // Relaxed: set before that thread began to wait.
+    if g.is_thread() && g.wait().0 == WaitReason::Join && g.wait_object() as u64 == MAIN.load(Relaxed) {
+        name = Some("#[gort::main]".into());
+    }
     let wait_site = if g.status() == Status::Waiting { g.call_site() } else { None };
     let spawn_site = if g.is_thread() { None } else { g.spawn_site() };
     let _ = write_entry(out, kind, g.id(), name.as_deref(), &state, wait_site, spawn_site);
@@ -117,10 +131,19 @@ pub(crate) fn write_entry(
 pub(crate) fn state_of(g: &'static G, now_ms: u64) -> Option<String> {
     let status = g.status();
     let (reason, since_ms) = g.wait();
+    let place;
     let state = match status {
         Status::Free | Status::Dormant | Status::Done => return None,
         Status::Runnable => "runnable",
-        Status::Running => "running",
+        // On a processor it is Go's word.
+        Status::Running => match snapshot::place_of(g) {
+            (None | Some(Place::OnCpu), true) => "running",
+            (None | Some(Place::OnCpu), false) => "running, without a P",
+            (Some(there), _) => {
+                place = there.to_string();
+                &place
+            }
+        },
         Status::Blocking => "syscall",
         Status::Ending => "running, thread-local destructors",
         Status::Waiting => reason.words(),

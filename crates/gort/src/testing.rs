@@ -48,10 +48,12 @@ pub fn main<T: Termination + 'static>(options: Options, body: fn() -> T) -> Exit
     }
     let stack_size = MAIN_STACK_BYTES.max(slot_bytes(sched::stack_class()));
     let main = crate::Builder::new().name("main".into()).stack_size(stack_size).spawn(move || body().report());
-    match main.map(crate::JoinHandle::join) {
-        Ok(Ok(code)) => code,
-        // As std: a panic in main ends with 101.
-        Ok(Err(_)) => ExitCode::from(101),
+    match main {
+        Ok(main) => {
+            crate::dump::note_main(main.goroutine().id());
+            // As std: a panic in main ends with 101.
+            main.join().unwrap_or_else(|_| ExitCode::from(101))
+        }
         Err(error) => {
             eprintln!("gort: the main goroutine cannot be started: {error}");
             ExitCode::from(2)

@@ -20,12 +20,14 @@
 //!
 //! What is not seen: a signal handler of the program that wakes a goroutine. `GORT_DEADLOCK=report` or `off` is for such programs.
 
+use super::watch::deadlocks::Deadlock;
 use super::{SCHED, fixed, snapshot, start};
 use crate::config::DeadlockPolicy;
 use crate::g::record::LOCKED;
 use crate::g::{Status, WaitReason, registry};
 use crate::sys::{aloud, fault};
 use crate::timer::NEVER;
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// All asleep for so long, with a foreign thread alive, is worth a line.
@@ -215,7 +217,8 @@ fn has_foreign_threads(waiting: usize) -> Option<bool> {
 /// Says it. False if standard error does not take it, and that can wait.
 fn say(asleep: &Asleep, is_certain: bool, policy: DeadlockPolicy) -> bool {
     let mut text = if is_certain {
-        "gort: all goroutines are asleep - deadlock! None of them waits for a descriptor, the clock or a thread.\n"
+        "gort: all goroutines are asleep - deadlock! None of them waits for a descriptor, the clock or a thread (for a program that a \
+         signal handler wakes: GORT_DEADLOCK=report, or off).\n"
             .to_owned()
     } else {
         format!(
@@ -234,6 +237,9 @@ fn say(asleep: &Asleep, is_certain: bool, policy: DeadlockPolicy) -> bool {
         );
     }
     if is_certain {
+        for circle in Deadlock::circles() {
+            let _ = writeln!(text, "gort: {circle}");
+        }
         text.push('\n');
         text += &crate::dump::text();
     }

@@ -1,6 +1,8 @@
 //! Sums over Ps, Ms and goroutines for metrics and dumps.
 
-use super::{M, P, SCHED, idle, retakes};
+use super::{M, P, SCHED, idle, retakes, run};
+use crate::g::G;
+use crate::sys::call::Place;
 use crate::sys::clock;
 use crate::timer::NEVER;
 use gort_lockfree::owner::Stay;
@@ -75,6 +77,21 @@ impl fmt::Display for Due {
             _ => write!(f, "in {} us", (when_ns - now_ns) / 1000),
         }
     }
+}
+
+/// Where the thread is that runs `g`, as far as can be known, and whether it has a P. Looks at `/proc`, but not for the caller.
+pub(crate) fn place_of(g: &'static G) -> (Option<Place>, bool) {
+    if run::current().is_some_and(|me| std::ptr::eq(me, g)) {
+        return (None, true);
+    }
+    // SAFETY: null or the M that ran it last, and Ms are never freed. Relaxed: a picture.
+    let Some(m) = (unsafe { g.m.load(Relaxed).cast::<M>().cast_const().as_ref() }) else { return (None, true) };
+    let seq = m.stay.sample();
+    let has_p = m.p_hint().is_some_and(|p| p.owner.current().m == m.id);
+    let place = Place::of(m.tid.load(Relaxed));
+    // It was there all the time, or nothing of this need be true.
+    let is_there = Stay::in_user_code(seq) && m.current().is_some_and(|here| std::ptr::eq(here, g));
+    if is_there && m.stay.sample() == seq { (place, has_p) } else { (None, true) }
 }
 
 /// Every P ever made.

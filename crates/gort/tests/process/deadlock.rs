@@ -119,6 +119,36 @@ fn a_deadlock_at_the_limit_of_threads_names_the_limit() {
     }
 }
 
+/// The report names who waits for whom, the wait that is none of the program's, and the way out for a program that is no such case.
+#[test]
+fn the_report_names_circles_and_the_wait_of_gort_main() {
+    let play = || {
+        child::gort_main(|| {
+            let locks = [(); 2].map(|()| std::sync::Arc::new(gort::sync::Mutex::new(())));
+            let both = gort::sync::Barrier::new(2);
+            gort::scope(|s| {
+                for (first, second) in [(0, 1), (1, 0)] {
+                    let (locks, both) = (&locks, &both);
+                    s.spawn(move || {
+                        let _first = locks[first].lock().unwrap();
+                        both.wait();
+                        let _second = locks[second].lock().unwrap();
+                    });
+                }
+            });
+        })
+    };
+    let this = child::of(|_| as_only_thread(play));
+    this.case("")
+        .run()
+        .exited(2)
+        .says_once("all goroutines are asleep - deadlock!")
+        .says_once("gort: deadlock: 2 goroutines wait for one another")
+        .says("\twaits for what goroutine ")
+        .says("GORT_DEADLOCK=report")
+        .says("\"#[gort::main]\" [join, goroutine ");
+}
+
 /// A goroutine that waits for a connection may get one.
 #[test]
 fn a_parked_accept_is_no_deadlock() {

@@ -28,7 +28,7 @@ fn start_all_kinds() {
         ("park", Box::new(gort::park)),
         ("sleep", Box::new(|| gort::sleep(Duration::from_secs(1000)))),
         ("syscall", Box::new(move || gort::blocking(|| read_byte(marked)))),
-        ("running", Box::new(move || read_byte(stuck))),
+        ("in the kernel: read", Box::new(move || read_byte(stuck))),
         (
             "runnable",
             Box::new(|| {
@@ -47,7 +47,9 @@ fn start_all_kinds() {
         ),
     ];
     let all = !needs_migration("goroutines that have begun on a blocked thread wait for it: none is blocked");
-    for (state, run) in kinds.into_iter().filter(|(state, _)| all || !["syscall", "running"].contains(state)) {
+    for (state, run) in
+        kinds.into_iter().filter(|(state, _)| all || !["syscall", "in the kernel: read", "running"].contains(state))
+    {
         let handle = gort::go(run);
         if state != "runnable" {
             wait_for_state(handle.goroutine().id(), state);

@@ -30,7 +30,7 @@ fn start_states() {
     let marked = gort::go(move || gort::blocking(|| read_byte(stuck)));
     expect(&marked, "syscall]", 0, line!() - 1);
     let unmarked = gort::go(move || read_byte(stuck));
-    expect(&unmarked, "running]", 0, line!() - 1);
+    expect(&unmarked, "in the kernel: read]", 0, line!() - 1);
     let locked = gort::go(|| {
         let _thread = gort::lock_os_thread();
         gort::sleep(Duration::from_secs(1000));
@@ -254,4 +254,31 @@ fn sigquit_is_left_alone_where_that_is_wanted() {
     let mut running = this.case("ignored").start();
     running.wait_for("ready\n").signal(libc::SIGQUIT);
     running.end().exited(0).never_says("goroutine");
+}
+
+/// Who has lost the processor is told by what the thread does, in the kernel or on a CPU.
+#[test]
+fn a_dump_says_where_those_are_who_have_lost_the_processor() {
+    let this = child::of(|_| {
+        let (stuck, _) = pipe();
+        let reads = gort::go(move || read_byte(stuck));
+        wait_for_state(reads.goroutine().id(), "in the kernel: read]");
+        let computes = gort::go(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        // Somebody wants the processor.
+        gort::go(|| {
+            loop {
+                gort::sleep(ms(1));
+            }
+        });
+        wait_for_state(computes.goroutine().id(), "running, without a P]");
+        std::process::exit(0);
+    });
+    if needs_migration("who computes keeps what has begun on its thread") {
+        return;
+    }
+    this.case("").env("GORT_MAXPROCS", "1").run().exited(0);
 }
