@@ -16,7 +16,7 @@ use gort_lockfree::owner::{Lease, Stay};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize};
 
 /// What becomes of the goroutine that has just left its stack.
 #[derive(Clone, Copy)]
@@ -85,6 +85,8 @@ pub(crate) struct M {
 
     pub(crate) id: u32,
     pub(crate) tid: AtomicU32,
+    /// Lower end of its own stack, for the report of an overflow in `gort::host`; 0 if that is not known.
+    pub(crate) stack_low: AtomicUsize,
     /// 1: go on. Set after the fields below.
     pub(super) wake: AtomicU32,
     pub(super) handed_p: AtomicPtr<P>,
@@ -150,6 +152,7 @@ impl M {
             rseq: rseq::Area::new(),
             id,
             tid: AtomicU32::new(0),
+            stack_low: AtomicUsize::new(0),
             wake: AtomicU32::new(0),
             handed_p: AtomicPtr::new(ptr::null_mut()),
             handed_spinning: AtomicBool::new(false),

@@ -79,6 +79,17 @@ impl fmt::Display for Due {
     }
 }
 
+/// The goroutine for which the calling thread runs in `gort::host`, if `address` is in that thread's guard; null otherwise. Async-signal-safe.
+pub(crate) fn overflowed_in_host(address: usize) -> *const () {
+    // As std: some versions of libc count the guard as a part of the stack.
+    const GUARD: usize = crate::sys::stackmem::PAGE;
+    let Some(g) = crate::spawn::report::guest() else { return std::ptr::null() };
+    // SAFETY: its goroutine runs on this M, and Ms are never freed. Relaxed: this thread's.
+    let low = unsafe { M::of(g) }.stack_low.load(Relaxed);
+    let is_there = low != 0 && (low - GUARD..low + GUARD).contains(&address);
+    if is_there { std::ptr::from_ref(g).cast() } else { std::ptr::null() }
+}
+
 /// Where the thread is that runs `g`, as far as can be known, and whether it has a P. Looks at `/proc`, but not for the caller.
 pub(crate) fn place_of(g: &'static G) -> (Option<Place>, bool) {
     if run::current().is_some_and(|me| std::ptr::eq(me, g)) {

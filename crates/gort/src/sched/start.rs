@@ -217,6 +217,7 @@ fn first(config: &Config, wishes: &Wishes) {
     unsafe { SCHED.fixed.set(fixed) };
     overflow::set_describe(crate::dump::write_name);
     overflow::set_origin(crate::dump::write_origin);
+    overflow::set_host(super::snapshot::overflowed_in_host);
     if let Err(error) = overflow::install() {
         say(&format!("stack overflows will not be reported: {error}"));
     }
@@ -382,6 +383,8 @@ pub(super) fn room_for_a_thread() -> io::Result<()> {
 fn m_main(m: &'static M) {
     // Relaxed: for dumps.
     m.tid.store(thread::gettid(), Relaxed);
+    // Relaxed: read by this thread.
+    m.stack_low.store(thread::own_stack().map_or(0, |(low, _)| low), Relaxed);
     if let Some(identity) = &super::fixed().identity {
         identity.warm_malloc();
         m.rseq.occupy();

@@ -26,6 +26,7 @@ pub(crate) type Describe = fn(goroutine: *const (), out: &mut dyn FnMut(&[u8]));
 
 static NAME: AtomicUsize = AtomicUsize::new(0);
 static ORIGIN: AtomicUsize = AtomicUsize::new(0);
+static HOST: AtomicUsize = AtomicUsize::new(0);
 
 /// Says how to write a goroutine's id and name, as in `4711 "conn 10.0.0.7:5123"`.
 pub(crate) fn set_describe(name: Describe) {
@@ -37,6 +38,23 @@ pub(crate) fn set_describe(name: Describe) {
 pub(crate) fn set_origin(origin: Describe) {
     // Release: as above.
     ORIGIN.store(origin as usize, Release);
+}
+
+/// Says how to find out whose call of `gort::host` has overflowed the calling thread's own stack at an address; null: none has.
+pub(crate) fn set_host(find: fn(usize) -> *const ()) {
+    // Release: as above.
+    HOST.store(find as usize, Release);
+}
+
+fn host_at(address: usize) -> *const () {
+    // Acquire: pairs with the Release in `set_host`.
+    let find = HOST.load(Acquire);
+    if find == 0 {
+        return std::ptr::null();
+    }
+    // SAFETY: only functions of this type are stored.
+    let find = unsafe { std::mem::transmute::<usize, fn(usize) -> *const ()>(find) };
+    find(address)
 }
 
 fn described(by: &AtomicUsize) -> Option<Describe> {
@@ -81,7 +99,11 @@ fn look(address: usize) {
         write_stderr(b"gort: a second memory fault while reporting a goroutine's stack overflow\n");
         abort();
     }
-    let Some(place) = slab::find(address).filter(|place| place.guard) else { return };
+    let place = slab::find(address).filter(|place| place.guard);
+    let host = if place.is_none() { host_at(address) } else { std::ptr::null() };
+    if place.is_none() && host.is_null() {
+        return;
+    }
     // Relaxed: as above; the first reporter ends the process.
     if REPORTER.compare_exchange(0, me, Relaxed, Relaxed).is_err() {
         loop {
@@ -89,8 +111,22 @@ fn look(address: usize) {
             unsafe { raw::syscall0(libc::SYS_sched_yield) }.ok();
         }
     }
-    report(&place);
+    match place {
+        Some(place) => report(&place),
+        None => report_host(host),
+    }
     abort();
+}
+
+/// A goroutine has gone down to the end of the stack of the thread beneath it.
+fn report_host(goroutine: *const ()) {
+    let mut line = Line::new();
+    line.push(b"gort: ");
+    line.who(goroutine);
+    line.push(b" overflowed the stack of the thread beneath it, in a gort::host");
+    line.origin(goroutine);
+    line.push(b"\n      that has 1 MiB: inside, gort::with_stack(1 << 22, ..) gives more; or leave gort::host out, with gort::Builder::new().stack_size(1 << 22)\n");
+    line.flush();
 }
 
 fn report(place: &slab::Place) {

@@ -20,9 +20,9 @@ fn a_panic_in_host_is_reported_once_and_in_the_name_of_the_goroutine() {
     ended.says_once("gort: goroutine").never_says("without a message of its own");
 }
 
-/// The thread's own stack has its own guard, which std knows.
+/// The thread's own stack has its own guard. The report is the goroutine's all the same, with a way out that does not overflow.
 #[test]
-fn an_overflow_in_host_is_the_threads_and_reported_by_std() {
+fn an_overflow_in_host_is_reported_in_the_name_of_the_goroutine() {
     #[inline(never)]
     #[allow(unconditional_recursion)]
     fn deep() {
@@ -30,8 +30,27 @@ fn an_overflow_in_host_is_the_threads_and_reported_by_std() {
         deep();
         std::hint::black_box(&frame);
     }
-    let this = child::of(|_| gort::go(|| gort::host(deep)).join().unwrap());
-    this.run("").killed_by(libc::SIGABRT).says("thread 'gort-m").says("has overflowed its stack").never_says("gort: ");
+    /// More than 1 MiB, less than 4.
+    #[inline(never)]
+    fn deep_enough(left: u32) -> u64 {
+        let frame = std::hint::black_box([1_u64; 128]);
+        if left == 0 { 0 } else { deep_enough(left - 1) + std::hint::black_box(&frame)[0] }
+    }
+    let this = child::of(|case| {
+        let has_room = case == "way out";
+        let run = move || match has_room {
+            true => assert_eq!(gort::host(|| gort::with_stack(1 << 22, || deep_enough(1200))), 1200),
+            false => gort::host(deep),
+        };
+        gort::Builder::new().name("guest".into()).spawn(run).unwrap().join().unwrap();
+    });
+    let ended = this.run("");
+    ended.killed_by(libc::SIGABRT).says("\"guest\" overflowed the stack of the thread beneath it, in a gort::host");
+    ended
+        .says(&format!("(started at {}:", file!()))
+        .says("gort::with_stack(1 << 22, ..)")
+        .says_once("gort: goroutine ");
+    this.run("way out").exited(0);
 }
 
 /// Signals arrive while the thread is on either side, and on the way.
