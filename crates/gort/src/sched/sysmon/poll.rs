@@ -38,14 +38,11 @@ impl Poll {
         if self.seen_ns != last_ns {
             (self.seen_ns, self.seen_runs) = (last_ns, runs);
         }
-        let gap_ns = if is_hogged && SCHED.spinning.idle() == 0 {
-            GAP_HOGGED_NS
-        } else if !is_hogged && runs.saturating_sub(self.seen_runs) < SCHED.last_poll_events.load(Relaxed) as u64 {
-            GAP_BUSY_NS
-        } else {
-            GAP_NS
-        };
-        if now_ns.saturating_sub(last_ns) < gap_ns || SCHED.polling.load(Relaxed) != POLL_NOBODY {
+        let has_idle = SCHED.spinning.idle() > 0;
+        let left = (SCHED.last_poll_events.load(Relaxed) as u64).saturating_sub(runs.saturating_sub(self.seen_runs));
+        if now_ns.saturating_sub(last_ns) < gap_ns(is_hogged, has_idle, left)
+            || SCHED.polling.load(Relaxed) != POLL_NOBODY
+        {
             return;
         }
         // Acquire and Release: the poller's duty is a lock that is only ever tried.
@@ -58,5 +55,30 @@ impl Poll {
         SCHED.last_poll_ns.store(now_ns, Relaxed);
         SCHED.polling.store(POLL_NOBODY, SeqCst);
         SCHED.sysmon_polls.fetch_add(1, Relaxed);
+    }
+}
+
+/// So long nobody may have polled; `left` of what the last poll has brought have not run.
+fn gap_ns(is_hogged: bool, has_idle: bool, left: u64) -> u64 {
+    match is_hogged {
+        true if !has_idle => GAP_HOGGED_NS,
+        false if left > 0 => GAP_BUSY_NS,
+        _ => GAP_NS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns of plain threads are events, and no runs: what is left of a batch may be left for ever.
+    #[test]
+    fn what_is_left_of_a_batch_keeps_the_network_waiting_for_50_ms_at_most() {
+        assert_eq!(gap_ns(false, false, u64::MAX), 50_000_000);
+        assert_eq!(gap_ns(false, true, 1), 50_000_000);
+        assert_eq!(gap_ns(false, false, 0), 10_000_000);
+        // Whoever has all Ps does not poll, whatever is left.
+        assert_eq!(gap_ns(true, false, 1), 1_000_000);
+        assert_eq!(gap_ns(true, true, 1), 10_000_000);
     }
 }
