@@ -1,7 +1,7 @@
 //! Goroutines that sleep for ever because of channels.
 
 use crate::child;
-use crate::support::{ms, needs_migration, wait_for_parent, wait_until};
+use crate::support::{ms, wait_for_parent, wait_until};
 use gort::chan::{Receiver, Sender, bounded, unbounded};
 use gort::runtime::{deadlocks, metrics};
 use gort::sync::Mutex;
@@ -150,35 +150,6 @@ fn who_wait_for_ends_that_only_they_hold_are_found() {
             });
         }
     });
-}
-
-/// The watchdog's first search finds no moment in which no goroutine runs. It makes another one, though nobody has begun to wait since, and nothing happens
-/// any more.
-#[test]
-fn a_search_that_came_to_nothing_is_made_again() {
-    let this = child::of(|_| {
-        static OVER: AtomicBool = AtomicBool::new(false);
-        let computes = gort::go(|| {
-            while !OVER.load(SeqCst) {
-                std::hint::spin_loop();
-            }
-        });
-        elsewhere(|| leak("crossed"));
-        // A search takes the longer the more there are, and the pause after it is a hundred times that: the monitor would be asleep.
-        (0..500).for_each(|_| drop(gort::go(gort::park)));
-        // It is told, too, about when the search begins.
-        wait_until(|| metrics().stuck == 1);
-        std::thread::sleep(ms(50));
-        OVER.store(true, SeqCst);
-        computes.join().unwrap();
-        wait_for_parent();
-    });
-    if !FINDS || needs_migration("who computes keeps what has begun on its thread") {
-        return;
-    }
-    let mut running = this.case("").env("GORT_WATCHDOG_AFTER", "100ms").env("GORT_MAXPROCS", "2").start();
-    running.wait_for_error("gort: watchdog: suspected deadlock: ");
-    running.end().exited(0);
 }
 
 static KEPT: OnceLock<Sender<()>> = OnceLock::new();
