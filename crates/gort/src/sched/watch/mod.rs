@@ -25,12 +25,13 @@ mod waits;
 
 use super::M;
 use super::hogs::Hogs;
-use super::{SCHED, fixed, stop};
+use super::{SCHED, fixed, snapshot, stop};
 use crate::config::WatchdogPolicy;
 use crate::dump;
 use crate::g::{Status, registry};
 use crate::timer::NEVER;
 use print::Printer;
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::time::Duration;
@@ -94,6 +95,17 @@ pub(super) struct Watch {
     /// At the last such look: the time that was lost to stops before, and the moment, as waits are noted.
     lost_ns: u64,
     looked_ms: Option<u64>,
+    /// The latest of the waits that began after that, and what there was to see when it was looked for.
+    latest: Cell<(Option<u64>, Option<Seen>)>,
+}
+
+/// As long as this is the same nobody has begun to wait: all Ps are idle when it is asked for, and whoever has none comes from user code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    runs: u64,
+    /// The sum of the numbers of the Ms' stays.
+    stays: u64,
+    looked_ms: Option<u64>,
 }
 
 impl Watch {
@@ -105,6 +117,7 @@ impl Watch {
             waits_due_ns: 0,
             lost_ns: 0,
             looked_ms: None,
+            latest: Cell::new((None, None)),
         }
     }
 
@@ -150,6 +163,21 @@ impl Watch {
             return NEVER;
         }
         let after_ns = SCHED.watchdog.after_ns();
+        let due_ns = self
+            .latest_ms()
+            .map_or(circles::again_ns(), |ms| fixed().start_ns + (ms + 1) * 1_000_000 + after_ns)
+            .max(self.waits_due_ns.saturating_add(lost_ns));
+        self.stuck.next_ns(after_ns).saturating_add(lost_ns).min(due_ns)
+    }
+
+    /// When the last of those began to wait for others who have done so since the last look.
+    fn latest_ms(&self) -> Option<u64> {
+        let stays = snapshot::ms().fold(0, |sum: u64, m| sum.wrapping_add(m.stay.sample()));
+        let seen = Some(Seen { runs: snapshot::runs(), stays, looked_ms: self.looked_ms });
+        let (known_ms, known) = self.latest.get();
+        if known == seen {
+            return known_ms;
+        }
         let mut latest_ms = None;
         registry::for_each(|g| {
             let (reason, since_ms) = g.wait();
@@ -158,10 +186,8 @@ impl Watch {
                 latest_ms = latest_ms.max(Some(since_ms));
             }
         });
-        let due_ns = latest_ms
-            .map_or(circles::again_ns(), |ms| fixed().start_ns + (ms + 1) * 1_000_000 + after_ns)
-            .max(self.waits_due_ns.saturating_add(lost_ns));
-        self.stuck.next_ns(after_ns).saturating_add(lost_ns).min(due_ns)
+        self.latest.set((latest_ms, seen));
+        latest_ms
     }
 
     /// True while there is a thread that prints.
