@@ -104,7 +104,19 @@ fn leak(case: &str) -> &'static [&'static str] {
 
 /// Runs `f` on a goroutine that is gone afterwards, with its stack: that is of a size that nobody else here has.
 fn elsewhere<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let f = || {
+        use_up_what_was_freed();
+        f()
+    };
     Builder::new().stack_size(1 << 20).spawn(f).unwrap().join().unwrap()
+}
+
+/// A channel in memory that was somebody else's before may be found by that one's leftovers: on the stack of a thread that has ended, which the C library
+/// keeps, lies where its closure was. Those of the threads that try out the start were met.
+fn use_up_what_was_freed() {
+    for bytes in (16..1024).step_by(16) {
+        (0..32).for_each(|_| std::mem::forget(Vec::<u8>::with_capacity(bytes)));
+    }
 }
 
 /// DX-09. Two goroutines that each hold the end the other waits for, and one that holds the only sender of its own receive; also with a lock or a join in
