@@ -144,8 +144,11 @@ fn a_goroutine_that_hangs_alone_is_named_too() {
     });
     for (case, place) in [("sleep", "clock_nanosleep"), ("mutex", "waiting for a lock of std's or C's (futex)")] {
         let ended = this.case(case).env("GORT_WATCHDOG_AFTER", "100ms").run();
-        ended.exited(0).says_once("gort: watchdog: goroutine ").says_once(place);
+        ended.exited(0).says_once("gort: watchdog: goroutine ").says_once(place).says("Others run on");
     }
+    // Where it may not be taken away at all, nobody is said to run on.
+    let ended = this.case("sleep").env("GORT_WATCHDOG_AFTER", "100ms").env("GORT_RETAKE", "off").run();
+    ended.exited(0).says_once("GORT_RETAKE=off forbids").never_says("Others run on");
 }
 
 /// Who has said that it may block is where it is supposed to be.

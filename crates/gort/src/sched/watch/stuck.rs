@@ -7,7 +7,7 @@
 //! One that computes is reported only if its thread has used a fair share of the time. A thread that was stopped or throttled, or had no processor
 //! because the machine has more to do, is no hog; it is looked at again later.
 
-use super::super::{M, SCHED, idle, retakes, start};
+use super::super::{M, SCHED, fixed, idle, retakes, start};
 use crate::g::{G, Status, registry};
 use crate::sys::call::Place;
 use crate::sys::thread;
@@ -135,6 +135,7 @@ fn report(g: &'static G, place: Option<Place>, has_computed: bool, for_ns: u64, 
     let advice = match is_for_good {
         true => LOCKED,
         false if siblings > 0 => BEHIND,
+        false if !fixed().retake => KEPT,
         false => advice(place, has_computed),
     };
     let _ = writeln!(text, "\t{advice}");
@@ -158,4 +159,5 @@ fn advice(place: Option<Place>, has_computed: bool) -> &'static str {
 /// A lock, where whoever holds it may have no thread to go on.
 const LOCKED: &str = "If the holder of what it waits for has no thread to go on, this never ends: hold no std lock across a wait, or take gort::sync, which parks.";
 const BEHIND: &str = "They go on when it has ended: gort::blocking_send gives such a call a thread of its own.";
+const KEPT: &str = "It keeps its processor as well, and what is queued there may wait for it: GORT_RETAKE=off forbids to take it away.";
 const CPU: &str = "Others run on, but share the CPUs with it: gort::yield_now() now and then lets it take turns, gort::blocking marks it as meant so.";
