@@ -35,8 +35,8 @@ impl Builder {
     /// The most threads that may run goroutines, those stuck in system calls included: 4 to 16384.
     ///
     /// There is one exception. When all of them have been blocked for 100 ms while goroutines that have begun wait for a thread, one of those may
-    /// hold the lock that the others wait for. Then more are started, one by one, for one such goroutine each, a quarter of this number or 16
-    /// at most. They end with the turn of that goroutine. It is said on standard error, once.
+    /// hold the lock that the others wait for. Then more are started, one by one, for one such goroutine each, at most 16 or
+    /// a quarter of this number, whichever is more. They end with the turn of that goroutine. It is said on standard error, once.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.wishes.max_threads = Some(threads);
         self

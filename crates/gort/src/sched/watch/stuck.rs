@@ -128,8 +128,9 @@ fn report(g: &'static G, place: Option<Place>, has_computed: bool, for_ns: u64, 
         }
     }
     if siblings > 0 {
+        let (word, verb) = if siblings == 1 { ("goroutine", "has") } else { ("goroutines", "have") };
         let _ =
-            writeln!(text, "\t{siblings} goroutines that have begun on its thread cannot go on meanwhile (bound mode)");
+            writeln!(text, "\t{siblings} {word} that {verb} begun on its thread cannot go on meanwhile (bound mode)");
     }
     let is_for_good = place.is_some_and(Place::is_futex) && (siblings > 0 || start::is_at_limit());
     let advice = match is_for_good {
@@ -157,7 +158,8 @@ fn advice(place: Option<Place>, has_computed: bool) -> &'static str {
 }
 
 /// A lock, where whoever holds it may have no thread to go on.
-const LOCKED: &str = "If the holder of what it waits for has no thread to go on, this never ends: hold no std lock across a wait, or take gort::sync, which parks.";
+const LOCKED: &str = "If whoever would let it go has no thread to go on, this never ends: wait with gort::sync or gort::chan, which park, hold no std lock \
+     across a wait of gort's, or allow more threads (GORT_MAX_THREADS).";
 const BEHIND: &str = "They go on when it has ended: gort::blocking_send gives such a call a thread of its own.";
 const KEPT: &str = "It keeps its processor as well, and what is queued there may wait for it: GORT_RETAKE=off forbids to take it away.";
 const CPU: &str = "Others run on, but share the CPUs with it: gort::yield_now() now and then lets it take turns, gort::blocking marks it as meant so.";
