@@ -51,10 +51,8 @@ impl Actors {
                 let listener = Arc::new(gort::net::TcpListener::bind(any)?);
                 let far_end = FarEnd::Goroutines(listener.clone());
                 self.go(move || {
-                    for stream in listener.incoming().map_while(Result::ok) {
-                        let pause = pause.clone();
-                        let _ = stream.set_nodelay(true).and_then(|()| self.go(move || answer(stream, pause)));
-                    }
+                    let streams = listener.incoming().map_while(Result::ok);
+                    self.serve(streams.filter(|stream| stream.set_nodelay(true).is_ok()), &pause);
                 })?;
                 Ok(far_end)
             }
@@ -62,13 +60,23 @@ impl Actors {
                 let listener = net::TcpListener::bind(any)?;
                 let far_end = FarEnd::Threads(listener.local_addr()?);
                 self.go(move || {
-                    for stream in listener.incoming().map_while(Result::ok) {
-                        let pause = pause.clone();
-                        let _ = stream.set_nodelay(true).and_then(|()| self.go(move || answer(stream, pause)));
-                    }
+                    let streams = listener.incoming().map_while(Result::ok);
+                    self.serve(streams.filter(|stream| stream.set_nodelay(true).is_ok()), &pause);
                 })?;
                 Ok(far_end)
             }
+        }
+    }
+
+    /// Starts one for each connection; without one it is closed.
+    fn serve<S: Stream + 'static>(
+        self,
+        streams: impl Iterator<Item = S>,
+        pause: &(impl Fn(u8) + Clone + Send + 'static),
+    ) {
+        for stream in streams {
+            let pause = pause.clone();
+            let _ = self.go(move || answer(stream, pause));
         }
     }
 }

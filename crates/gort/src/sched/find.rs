@@ -139,8 +139,8 @@ fn prepare(m: &'static M, p: &'static P, g: &'static G) -> Option<(&'static G, &
 fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     let is_asked = p.has_looked();
     let tick = p.tick.get();
-    let looks_for_timers = tick.is_multiple_of(TIMER_TICKS);
-    if tick.is_multiple_of(FAIRNESS) || looks_for_timers {
+    let (is_fair_turn, looks_for_timers) = (tick.is_multiple_of(FAIRNESS), tick.is_multiple_of(TIMER_TICKS));
+    if is_fair_turn || looks_for_timers {
         p.tick.set(tick.wrapping_add(1));
     }
     if run::has_timers(p) {
@@ -149,8 +149,8 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
     // A pair that keeps handing over in the run-next slot hardly moves the tick.
     let is_end_of_chain = p.is_chain_over() && p.gives_global_a_turn();
     // Those that are late have no turn before the own queue at every look: there may always be some.
-    let is_turn_of_late = (is_asked || looks_for_timers) && !tick.is_multiple_of(FAIRNESS) && global::has_late();
-    if tick.is_multiple_of(FAIRNESS) || is_end_of_chain || is_turn_of_late {
+    let is_turn_of_late = (is_asked || looks_for_timers) && !is_fair_turn && global::has_late();
+    if is_fair_turn || is_end_of_chain || is_turn_of_late {
         if global::has_work() {
             // Without a poll in the same turn: it would refill the ring before the global queue is empty, turn after turn, and what has
             // spilled there would wait for ever.
@@ -163,7 +163,7 @@ fn look(m: &'static M, p: &'static P) -> Option<&'static G> {
                 return Some(g);
             }
         }
-        if tick.is_multiple_of(FAIRNESS) {
+        if is_fair_turn {
             poll_briefly(m, p);
         }
     }

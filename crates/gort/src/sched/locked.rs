@@ -15,7 +15,6 @@ use crate::g::record::{BOUND, LOCKED};
 use crate::sys::{aloud, futex};
 use std::hint;
 use std::ptr;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Looks for a turn before the sleep, some 20 us in all.
@@ -59,16 +58,14 @@ pub(super) fn lock_as_far_as_can_be(g: &'static G) -> u32 {
 /// Once: the promise can be kept in part only.
 #[cold]
 fn say_shared(g: &'static G, others: u32) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed: only the first counts.
-    if !SAID.swap(true, Relaxed) {
-        let line = format!(
+    static SAID: aloud::Once = aloud::Once::new();
+    SAID.say(|| {
+        format!(
             "gort: lock_os_thread: goroutine {} shares its thread with {others} others that have begun there, and cannot leave in bound mode; no \
              more will begin there\n",
             g.id()
-        );
-        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
-    }
+        )
+    });
 }
 
 /// Undoes one [`lock`].

@@ -20,7 +20,6 @@ use crate::g::G;
 use crate::sys::call::Place;
 use crate::sys::{aloud, clock, thread};
 use gort_lockfree::owner::Stay;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// All have been blocked for so long.
@@ -124,16 +123,14 @@ fn look() -> Option<Seen> {
 }
 
 fn say_once(live: usize, most: usize) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed, both: one thread's.
-    if !SAID.load(Relaxed) {
-        let line = format!(
+    static SAID: aloud::Once = aloud::Once::new();
+    SAID.say(|| {
+        format!(
             "gort: all {live} threads are blocked, and goroutines that have begun wait for one and may hold what the others wait for, as a \
              std::sync::Mutex locked across a wait: up to {most} more threads are started for those (GORT_MAX_THREADS, or \
              runtime::Builder::max_threads)\n"
-        );
-        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
-    }
+        )
+    });
 }
 
 /// `m`, whose goroutine has left without a P, ends if there are more threads than allowed. It would begin another goroutine, which might block as well, and

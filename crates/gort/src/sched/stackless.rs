@@ -29,7 +29,7 @@ static WHY: Lock<Option<Arc<str>>> = Lock::new(None);
 /// How many of them the next retry lets go: one after a failure, twice as many as before after a success.
 static TRIES: AtomicUsize = AtomicUsize::new(1);
 const MOST_TRIES: usize = 1024;
-static SAID: AtomicBool = AtomicBool::new(false);
+static SAID: aloud::Once = aloud::Once::new();
 
 /// Sets `g` aside until a stack comes free.
 #[cold]
@@ -38,14 +38,12 @@ pub(super) fn wait_for_stack(g: &'static G, error: &io::Error) {
     let before = WHY.lock().replace(why);
     // Freed outside the lock.
     drop(before);
-    if !SAID.swap(true, Relaxed) {
-        let line = format!(
+    SAID.say(|| {
+        format!(
             "gort: no stack for goroutine {}: {error}; it and those after it wait until other goroutines end, and spawning fails meanwhile\n",
             g.id()
-        );
-        // Relaxed, both: who comes next says it if this one could not.
-        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
-    }
+        )
+    });
     g.set_status(Status::Runnable);
     let mut waiting = WAITING.lock();
     if g.has(TRIES_AGAIN) {

@@ -324,15 +324,16 @@ fn look(now_ns: u64, steady: &Steady, mut round: Round, poll: &mut Poll, eyes: &
 
 /// `steady_ns` is for what the P's holder has done or not, `now_ns` for timers.
 fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdue: &mut GList, eyes: &mut Eyes) {
+    if p.timers.next_ns().saturating_add(HOG_NS) <= now_ns {
+        // Its M is in user code, or in and out of it without ever looking for work. Or it has none: it is on its way to one that a goroutine has
+        // locked, whose thread does not run yet.
+        p.timers.expire(now_ns, overdue);
+    }
     let lease = p.owner.current();
     let Some(m) = idle::m_by_id(lease.m) else {
         if !p.queue.is_empty() {
             // No thread could be had when it was given up with work.
             idle::wake_for_work();
-        }
-        if p.timers.next_ns().saturating_add(HOG_NS) <= now_ns {
-            // It is on its way to an M that a goroutine has locked, whose thread does not run yet.
-            p.timers.expire(now_ns, overdue);
         }
         return;
     };
@@ -346,10 +347,6 @@ fn look_at(p: &'static P, now_ns: u64, steady_ns: u64, round: &mut Round, overdu
     } else if steady_ns - p.seen_run_since_ns.get() >= SLICE_NS && (work() || m.residents.may_be_due()) {
         // It may be in and out of the runtime all the time, where its P cannot be taken; then it gives way by itself.
         m.ask_to_give_way();
-    }
-    if p.timers.next_ns().saturating_add(HOG_NS) <= now_ns {
-        // Its M is in user code, or in and out of it without ever looking for work.
-        p.timers.expire(now_ns, overdue);
     }
     let seq = m.stay.sample();
     if p.seen_stay.get() != seq || p.seen_m.get() != lease.m {

@@ -19,7 +19,7 @@ use crate::sys::{aloud, clock, futex};
 use std::io;
 use std::ptr;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 const SHORTEST_PAUSE_NS: u64 = 100_000;
 const LONGEST_PAUSE_NS: u64 = 10_000_000;
@@ -40,12 +40,8 @@ pub(super) fn over() {
 /// Sysmon could not make a thread.
 #[cold]
 pub(super) fn make_do(error: &io::Error) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    // Relaxed: one thread's.
-    if !SAID.load(Relaxed) {
-        let line = format!("gort: {error}; goroutines wait until a thread comes free\n");
-        SAID.store(aloud::offer(line.as_bytes()), Relaxed);
-    }
+    static SAID: aloud::Once = aloud::Once::new();
+    SAID.say(|| format!("gort: {error}; goroutines wait until a thread comes free\n"));
     let handed = hand_over_what_is_queued();
     // Relaxed: one thread's.
     let pause_ns = if handed { SHORTEST_PAUSE_NS } else { PAUSE_NS.load(Relaxed) };

@@ -2,6 +2,8 @@
 
 use super::fault::write_stderr;
 use super::{clock, socket};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a pipe that takes anything takes at once, and in one piece.
 const PIECE_BYTES: usize = 4096;
@@ -23,4 +25,24 @@ pub(crate) fn offer(text: &[u8]) -> bool {
         until_ns = clock::now_ns() + PATIENCE_NS;
     }
     true
+}
+
+/// Something that is said once.
+#[derive(Debug)]
+pub(crate) struct Once {
+    is_said: AtomicBool,
+}
+
+impl Once {
+    pub(crate) const fn new() -> Self {
+        Self { is_said: AtomicBool::new(false) }
+    }
+
+    /// Offers the line, unless somebody has said it or is at it. Who comes next says it if this one could not.
+    pub(crate) fn say(&self, line: impl FnOnce() -> String) {
+        // Relaxed, both: the flag stands for nothing else.
+        if !self.is_said.swap(true, Relaxed) {
+            self.is_said.store(offer(line().as_bytes()), Relaxed);
+        }
+    }
 }

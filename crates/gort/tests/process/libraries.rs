@@ -27,6 +27,15 @@ fn use_in_goroutines(library: &Library, count: i32) {
     assert_eq!(dropped(), before + count, "each destructor ran once, before its goroutine was joined");
 }
 
+/// Plays with a library of `source`, in C, whose thread-locals insist on static places.
+fn run_with(this: child::Test, source: &str) {
+    let scratch = Scratch::new();
+    match compile(&scratch, "fixed", "c", source, &["-ftls-model=initial-exec", "-O1"]) {
+        Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),
+        None => println!("skipped: there is no C compiler"),
+    }
+}
+
 /// Loads, uses in goroutines and unloads a Rust library again and again; memory is what it was.
 #[test]
 fn a_library_with_thread_locals_comes_and_goes_and_leaves_nothing_behind() {
@@ -185,11 +194,7 @@ fn a_library_with_initial_exec_thread_locals_finds_every_goroutine_prepared() {
     if needs_migration("thread-locals are shared by the goroutines of a thread") {
         return;
     }
-    let scratch = Scratch::new();
-    match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
-        Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),
-        None => println!("skipped: there is no C compiler"),
-    }
+    run_with(this, FIXED);
 }
 
 /// More libraries with thread-locals than the loader's table has room for at first: the next user of a block still finds initial values.
@@ -320,11 +325,7 @@ fn goroutines_end_while_another_is_parked_in_a_callback_of_the_loaders() {
     if needs_migration("thread-locals are shared by the goroutines of a thread") {
         return;
     }
-    let scratch = Scratch::new();
-    match compile(&scratch, "fixed", "c", FIXED, &["-ftls-model=initial-exec", "-O1"]) {
-        Some(library) => drop(this.run(library.to_str().unwrap()).exited(0).never_says("gort: ")),
-        None => println!("skipped: there is no C compiler"),
-    }
+    run_with(this, FIXED);
 }
 
 /// One in a namespace of its own (`dlmopen`), of which the program's link maps know nothing.
