@@ -86,9 +86,10 @@ impl Watch {
                 self.seen = None;
                 return Verdict::Fine;
             }
-            Picture::FineUntil(at_ns) => {
+            Picture::FineUntil { at_ns, perhaps_before } => {
                 self.seen = None;
-                return Verdict::Later(at_ns.max(now_ns + SHORTEST_NS).min(self.later_ns(now_ns, epoch_before)));
+                let later_ns = if perhaps_before { self.later_ns(now_ns, epoch_before) } else { NEVER };
+                return Verdict::Later(at_ns.max(now_ns + SHORTEST_NS).min(later_ns));
             }
         };
         let is_certain = asleep.is_for_good && has_foreign_threads(asleep.threads) == Some(false);
@@ -144,8 +145,11 @@ pub(super) fn epoch() -> u64 {
 enum Picture {
     /// Something may happen by itself, or nobody is there to care.
     Fine,
-    /// A plain thread's wait may end by itself, at this time or, if that is `NEVER`, nobody knows when.
-    FineUntil(u64),
+    /// A plain thread's wait ends at this time, or `perhaps_before`, nobody knows when.
+    FineUntil {
+        at_ns: u64,
+        perhaps_before: bool,
+    },
     AllAsleep(Asleep),
 }
 
@@ -204,7 +208,7 @@ fn look_around() -> Picture {
     }
     // When a goroutine goes on sysmon hears of it; when a thread does, nobody says so.
     if waits_outside || until_ns != NEVER {
-        return Picture::FineUntil(until_ns);
+        return Picture::FineUntil { at_ns: until_ns, perhaps_before: waits_outside };
     }
     if asleep.without_thread > 0 {
         // Queued goroutines are no sleepers, unless there is no thread left that may take them.
