@@ -125,6 +125,10 @@ pub fn check_ports(conns: u32, addresses: usize) -> Result<()> {
 
 /// The error for `what`, a thread or process that could not be started.
 pub fn no_thread(what: &str, e: &io::Error) -> Error {
+    if e.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        // The pipes to a process.
+        return anyhow!("cannot start {what}: {e}\n{}", way_out(0));
+    }
     anyhow!("cannot start {what}: {e}\n{}\n  way out:   raise the one that is short", of_threads())
 }
 
@@ -171,6 +175,14 @@ mod tests {
         assert_eq!(conns(Some(950), TIGHT).unwrap(), (950, None));
         let error = conns(Some(1), Descriptors { limit: 64, kept: 74 }).unwrap_err().to_string();
         assert!(error.contains("limit of 64") && error.contains("74 are open already or reserved"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_started_for_want_of_descriptors_names_that_limit_alone() {
+        let error = no_thread("it", &rustix::io::Errno::MFILE.into()).to_string();
+        assert!(error.contains("ulimit -n 80") && !error.contains("pids.max"), "{error}");
+        let error = no_thread("it", &rustix::io::Errno::AGAIN.into()).to_string();
+        assert!(error.contains("pids.max") && !error.contains("ulimit -n "), "{error}");
     }
 
     #[test]
